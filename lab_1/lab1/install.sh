@@ -23,7 +23,8 @@ done
 [ -n "$python" ] || fail 'Python 3.11 to 3.14 is needed: https://www.python.org/downloads'
 "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"
 
-[ -e .venv ] || trap 'status=$?; [ $status = 0 ] || rm -rf .venv; exit $status' EXIT # half an environment would only confuse
+half=$([ -e .venv ] || echo .venv) # half an environment would only confuse
+trap 'rm -rf "$half"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -37,4 +38,5 @@ fi
 pip .venv --require-hashes --requirement .venv/requirements.txt
 for group in main "$@"; do touch ".venv/installed-$group"; done
 cp poetry.lock .venv/poetry.lock
+half=''
 echo ' done'

@@ -1,0 +1,71 @@
+"""A typed HTTP API: what comes in and goes out has a type, and FastAPI checks it, converts it and documents it."""
+
+import asyncio
+import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+
+from .body import from_json, route_class
+from .errors import FAILED, INVALID, TOO_LARGE, failed, invalid
+from .model import HousingModel
+from .schemas import Batch, Predictions
+from .settings import read_settings
+
+settings = read_settings()
+if settings.log_level:
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).setLevel(settings.log_level)
+model = HousingModel(settings.model_path)
+# One thread: scikit-learn's trees hold the interpreter lock, a second would only wait for it. The event loop asks for
+# the lock after 0.5 ms, not Python's 5 ms, which is ten predictions.
+model_thread = ThreadPoolExecutor(1, "model")
+sys.setswitchinterval(0.0005)
+
+app = FastAPI(title="lab_2", version="2.0.0", exception_handlers={RequestValidationError: invalid, Exception: failed})
+app.router.route_class = route_class(settings.max_body_bytes)
+
+
+class Service(BaseModel):
+    name: str = Field(description="Name of the service", examples=["lab_2"])
+    version: str = Field(description="Version of the service", examples=["2.0.0"])
+    paths: list[str] = Field(description="Paths worth trying", examples=[["/hello?name=Ada"]])
+
+
+class Greeting(BaseModel):
+    message: str = Field(description="The greeting", examples=["Hello Ada"])
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = Field(description="The service answers", examples=["ok"])
+    timestamp: str = Field(
+        description="Time of the answer, ISO 8601, UTC", examples=["2026-11-22T21:04:05.123456+00:00"]
+    )
+
+
+@app.get("/", summary="What this service is")
+async def root() -> Service:
+    return Service(name=app.title, version=app.version, paths=["/hello?name=Ada", "/health", "/predict", "/docs"])
+
+
+@app.get("/hello", summary="Greet somebody", responses=INVALID)
+async def hello(
+    name: Annotated[str, Query(min_length=1, description="Whom to greet, echoed as sent", examples=["Ada"])],
+) -> Greeting:
+    return Greeting(message=f"Hello {name}")
+
+
+@app.get("/health", summary="Is the service up?")
+async def health() -> Health:
+    return Health(status="ok", timestamp=datetime.now(UTC).isoformat(timespec="microseconds"))
+
+
+@app.post("/predict", summary="Median house values of block groups", responses=INVALID | TOO_LARGE | FAILED)
+async def predict(batch: Annotated[Batch, from_json(Batch, most_fields=100_000)]) -> Predictions:
+    loop = asyncio.get_running_loop()
+    return Predictions(predictions=await loop.run_in_executor(model_thread, model.predict, batch.data))
