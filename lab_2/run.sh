@@ -15,7 +15,7 @@ for word in "$@"; do
     *) echo 'usage: ./run.sh [local|docker] [--keep]' >&2; exit 2 ;;
   esac
 done
-case $port in '' | *[!0-9]*) fail "PORT is a number, not '$port'" ;; esac
+[[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || fail "PORT is a number from 1 to 65535, not '$port'"
 url=http://127.0.0.1:$port
 if [ "$mode" != local ] && ! docker info >/dev/null 2>&1; then
   [ -z "$mode" ] || fail 'Docker is not installed or not running: start it, or use ./run.sh local'
@@ -27,6 +27,7 @@ if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then fail "port $port is in use:
 finish() {
   local status=$?
   trap '' INT TERM
+  if [ "$mode" = local ]; then pid=${!:-}; fi # Ctrl-C may have come before pid=$!
   if [ -n "$pid$container" ]; then heading clean up; fi
   if [ -n "$pid" ]; then kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; fi
   if [ -n "$container" ]; then docker rm --force "$container" >/dev/null 2>&1 && echo "removed container $container" || true; fi
@@ -41,8 +42,9 @@ export no_proxy=127.0.0.1
 command -v curl >/dev/null || curl() {
   .venv/bin/python -c '
 import sys, urllib.error, urllib.request
-url, *options = sys.argv[1:]
-data = options[options.index("-d") + 1].encode() if "-d" in options else None
+words = sys.argv[1:]
+url = next(word for word in words if word.startswith("http"))
+data = words[words.index("-d") + 1].encode() if "-d" in words else None
 try:
     answer = urllib.request.urlopen(urllib.request.Request(url, data))
 except urllib.error.HTTPError as error:
@@ -79,6 +81,7 @@ for ((tick = 0; tick < 240; tick++)); do
   esac
   sleep 0.25
 done
+[ "$tick" -lt 240 ] || fail 'no answer after a minute'
 echo "$url answers"
 
 heading exercise

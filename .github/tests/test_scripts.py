@@ -1,0 +1,398 @@
+"""The scripts, with what a student's machine may lack and what a student may do: one line that says what to do, and
+nothing left running or half-made."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from repository import LABS, ROOT, dead_url, files, name, project, without
+
+SCRIPTS = files("*.sh", ".ci/run")
+HEADINGS = ["build", "start", "wait", "exercise", "clean up"]
+NO_DOCKER = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
+VENV = Path(sys.executable).parent
+
+every_lab = pytest.mark.parametrize("lab", LABS, ids=name)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Polls, two minutes at most."""
+    for _ in range(12_000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail(f"two minutes, and not {what}")
+
+
+class Script:
+    """A script in a process group of its own, as at a terminal. It writes to files, not to pipes: what it leaves
+    running would hold those open, and the test would wait for it."""
+
+    def __init__(self, folder: Path, *command: str, environment: dict[str, str]) -> None:
+        self.files = folder / "stdout", folder / "stderr"
+        with self.files[0].open("wb") as stdout, self.files[1].open("wb") as stderr:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                # bash cannot trap what was ignored before it, as SIGINT is in a job of a script
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            )
+
+    @property
+    def stdout(self) -> str:
+        return self.files[0].read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self.files[1].read_text()
+
+    def says(self, text: str) -> None:
+        until(lambda: text in self.stdout or self.process.poll() is not None, f"said: {text}")
+        assert text in self.stdout, self.stdout + self.stderr
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the terminal sends it to all processes of the group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def ends(self) -> int:
+        until(lambda: self.process.poll() is not None, "ended")
+        until(self.alone, "alone: it left a process running")
+        return self.process.returncode
+
+    def alone(self) -> bool:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, 0)
+            return False
+        return True
+
+
+Start = Callable[..., Script]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a script, and ends what is left of it after the test."""
+    started: list[Script] = []
+
+    def start(*command: object, environment: dict[str, str] | None = None, **variables: str) -> Script:
+        folder = tmp_path / f"script{len(started)}"
+        folder.mkdir()
+        words = [str(word) for word in command]
+        started.append(
+            Script(folder, *words, environment=(without() if environment is None else environment) | variables)
+        )
+        return started[-1]
+
+    yield start
+    for script in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(script.process.pid, signal.SIGKILL)
+        script.process.wait()
+
+
+@pytest.fixture
+def port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def answers(port: str) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+def commands(folder: Path, *links: str, **scripts: str) -> str:
+    """A PATH that has nothing but these programs of this machine and these stand-ins."""
+    folder.mkdir()
+    for link in links:
+        (folder / link).symlink_to(shutil.which(link) or pytest.fail(f"no {link} here"))
+    for script, text in scripts.items():
+        (folder / script).write_text(f"#!{shutil.which('bash')}\n{text}\n")
+        (folder / script).chmod(0o755)
+    return str(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed() -> None:
+    """What a lab serves with, so that the tests of run.sh need no network."""
+    for lab in LABS:
+        subprocess.run([project(lab) / "install.sh"], check=True, timeout=600)
+
+
+# What they look like
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name)
+def test_a_script_can_be_run_and_stops_at_the_first_failure(script: Path) -> None:
+    assert script.read_text().startswith("#!/usr/bin/env bash\n")
+    assert "\nset -euo pipefail\n" in script.read_text()
+    staged = subprocess.run(
+        ["git", "ls-files", "--stage", script], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    assert os.access(script, os.X_OK)
+    assert staged == "" or staged.startswith("100755 "), "git update-index --chmod=+x"  # "": not yet added
+
+
+def test_shellcheck_finds_nothing() -> None:
+    shellcheck = shutil.which("shellcheck", path=f"{VENV}:{os.environ['PATH']}")
+    if shellcheck is None:
+        pytest.skip("needs shellcheck, which has no wheel for this machine")
+    found = subprocess.run([shellcheck, *SCRIPTS], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
+def test_hadolint_finds_nothing() -> None:
+    found = subprocess.run([VENV / "hadolint", *files("*Dockerfile")], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
+def test_yamllint_finds_nothing() -> None:
+    rules = "{extends: relaxed, rules: {line-length: disable}}"
+    found = subprocess.run(
+        [VENV / "yamllint", "--strict", "-d", rules, *files("*.yml", "*.yaml")], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout
+
+
+def test_install_sh_is_the_same_everywhere() -> None:
+    assert len({path.read_bytes() for path in files("*install.sh")}) == 1
+
+
+# run.sh: what it refuses
+
+
+@every_lab
+@pytest.mark.parametrize("words", [["vagrant"], ["local", "--keeep"], ["", "local"]])
+def test_an_unknown_mode_gets_the_list_of_modes(lab: Path, words: list[str], start: Start) -> None:
+    script = start(lab / "run.sh", *words)
+    assert script.ends() == 2
+    assert re.fullmatch(r"usage: \./run\.sh \[local\|docker[|a-z]*\] \[--keep\].*\n", script.stderr)
+    assert script.stdout == ""
+
+
+@every_lab
+@pytest.mark.parametrize("number", ["http", "80a", "-1", "8000 ", "0", "08000", "65536", "99999999999999999999"])
+def test_a_port_that_is_none_is_told(lab: Path, number: str, start: Start) -> None:
+    script = start(lab / "run.sh", "local", PORT=number)
+    assert script.ends() == 1
+    assert script.stderr == f"PORT is a number from 1 to 65535, not '{number}'\n"
+    assert script.stdout == ""
+
+
+@every_lab
+def test_a_port_in_use_is_told_with_another_to_try(lab: Path, start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = server.getsockname()[1]
+        script = start(lab / "run.sh", "local", PORT=str(number))
+        assert script.ends() == 1
+    assert script.stderr == f"port {number} is in use: PORT={number + 1} ./run.sh\n"
+    assert script.stdout == ""
+
+
+@every_lab
+def test_docker_that_was_typed_and_does_not_run_is_told(lab: Path, port: str, start: Start) -> None:
+    script = start(lab / "run.sh", "docker", PORT=port, **NO_DOCKER)
+    assert script.ends() == 1
+    assert script.stderr == "Docker is not installed or not running: start it, or use ./run.sh local\n"
+    assert script.stdout == ""
+
+
+# run.sh: what it does
+
+
+@every_lab
+@pytest.mark.parametrize("surroundings", ["Docker does not run", "neither Docker nor curl"])
+def test_with_no_mode_and_no_docker_it_says_so_and_goes_on_local(
+    lab: Path, surroundings: str, port: str, tmp_path: Path, start: Start
+) -> None:
+    bare = {"PATH": commands(tmp_path / "bin", "bash", "cmp", "dirname", "sleep")}
+    script = start(lab / "run.sh", PORT=port, **(NO_DOCKER if surroundings == "Docker does not run" else bare))
+    assert script.ends() == 0, script.stdout + script.stderr
+    first, *lines = script.stdout.splitlines()
+    assert first.endswith("not installed or not running; going on as ./run.sh local")
+    assert [line[3:] for line in lines if line.startswith("== ")] == HEADINGS
+    assert f"$ curl {url(port)}/" in lines
+    assert script.stderr == ""
+    assert not answers(port)
+
+
+def url(port: str) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+@every_lab
+@pytest.mark.parametrize("moment", ["== start", "== wait", "kept at "])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+def test_when_it_is_stopped_it_cleans_up(lab: Path, moment: str, number: int, port: str, start: Start) -> None:
+    script = start(lab / "run.sh", "local", "--keep", PORT=port)
+    script.says(moment)
+    if moment == "kept at ":
+        assert f"kept at {url(port)} until Ctrl-C" in script.stdout
+        assert answers(port)
+    if number == signal.SIGINT:
+        script.interrupt()
+    else:
+        script.process.terminate()
+    assert script.ends() == 128 + number
+    assert not answers(port)
+    assert "\n== clean up\nstopped process " in script.stdout
+
+
+@every_lab
+def test_ctrl_c_before_it_has_noted_the_service_stops_that_too(
+    lab: Path, port: str, tmp_path: Path, start: Start
+) -> None:
+    """The shell may be told between starting the service and the next command; here it is always then."""
+    (tmp_path / "env").write_text('trap \'[ "$BASH_COMMAND" != "pid=\\$!" ] || kill -INT $$\' DEBUG')
+    script = start(lab / "run.sh", "local", PORT=port, BASH_ENV=str(tmp_path / "env"))
+    assert script.ends() == 130
+    assert "== wait" not in script.stdout
+    assert "stopped process " in script.stdout
+
+
+@pytest.mark.parametrize("lab", LABS[1:], ids=name)  # the first has no settings
+def test_a_service_that_stops_at_its_start_has_the_last_word(lab: Path, port: str, start: Start) -> None:
+    script = start(lab / "run.sh", "local", PORT=port, LOG_LEVEL="loud")
+    assert script.ends() == 1
+    service, own = script.stderr.splitlines()
+    assert service.startswith("LOG_LEVEL: ")
+    assert own == "the server stopped"
+    assert not answers(port)
+
+
+@every_lab
+@pytest.mark.parametrize(
+    ("answer", "told"), [("{}\n500", "status 500 where 200 was expected"), ("{}\n200", r'no "\w+" in the answer')]
+)
+def test_a_wrong_answer_is_a_failure(
+    lab: Path, answer: str, told: str, port: str, tmp_path: Path, start: Start
+) -> None:
+    path = commands(tmp_path / "bin", curl=f"printf '%s' '{answer}'") + ":" + os.environ["PATH"]
+    script = start(lab / "run.sh", "local", PORT=port, PATH=path)
+    assert script.ends() == 1
+    assert re.fullmatch(told + "\n", script.stderr)
+    assert "== clean up" in script.stdout
+    assert not answers(port)
+
+
+# install.sh
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A project that was just cloned."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for file in ("pyproject.toml", "poetry.lock", "install.sh"):
+        shutil.copy(project(LABS[0]) / file, folder)
+    return folder
+
+
+def only_index(url: str) -> dict[str, str]:
+    """This environment, with pip kept from all other sources, and no Poetry."""
+    settings = [key for key in os.environ if key.startswith("PIP_")]
+    return without(*settings, "POETRY", PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL=url)
+
+
+PINNED = "echo 'fastapi==0.1 --hash=sha256:" + "0" * 64 + "' > .venv/requirements.txt"
+
+
+@pytest.mark.parametrize("there", ["no Poetry", "Poetry"])
+def test_without_a_network_nothing_half_made_is_left(there: str, copy: Path, tmp_path: Path, start: Start) -> None:
+    commands(tmp_path / "bin", poetry=PINNED)
+    poetry = {"POETRY": str(tmp_path / "bin" / "poetry")} if there == "Poetry" else {}
+    script = start(copy / "install.sh", environment=only_index(dead_url()) | poetry)
+    assert script.ends() == 1
+    assert re.fullmatch(r"the packages could not be installed; is there a network\? pip says: ERROR.+\n", script.stderr)
+    assert not (copy / ".venv").exists()
+
+
+def test_an_environment_of_another_lock_is_made_anew(copy: Path, tmp_path: Path, start: Start) -> None:
+    """Told by a Poetry that fails: one is only asked where there is something to install."""
+    (copy / ".venv").mkdir()
+    for file in ("installed-main", "poetry.lock", "of-old"):
+        (copy / ".venv" / file).write_text("of an older lock")
+    commands(tmp_path / "bin", poetry="ls .venv; exit 3")
+    script = start(copy / "install.sh", POETRY=str(tmp_path / "bin" / "poetry"))
+    assert script.ends() == 3
+    assert "pyvenv.cfg" in script.stdout
+    assert "of-old" not in script.stdout
+    assert not (copy / ".venv").exists()
+
+
+def test_a_python_too_old_is_told(copy: Path, tmp_path: Path, start: Start) -> None:
+    old = dict.fromkeys(("python3", "python3.11", "python3.12", "python3.13", "python3.14"), "exit 1")
+    script = start(copy / "install.sh", PATH=commands(tmp_path / "bin", "bash", "dirname", **old))
+    assert script.ends() == 1
+    assert script.stderr == "Python 3.11 to 3.14 is needed: https://www.python.org/downloads\n"
+    assert not (copy / ".venv").exists()
+
+
+@pytest.mark.parametrize("younger", ["python3.11", "python3.14"])
+def test_another_python_is_taken_where_python3_is_too_old(
+    younger: str, copy: Path, tmp_path: Path, start: Start
+) -> None:
+    """Told by the next refusal, which names it: this one cannot make environments."""
+    two = {"python3": "exit 1", younger: '[[ "$*" != *ensurepip* ]]'}
+    script = start(copy / "install.sh", PATH=commands(tmp_path / "bin", "bash", "dirname", **two))
+    assert script.ends() == 1
+    assert script.stderr.startswith(f"{younger} cannot make virtual environments; ")
+
+
+def test_a_python_without_venv_is_told_with_the_package_to_install(copy: Path, tmp_path: Path, start: Start) -> None:
+    debian = f'[[ "$*" != *ensurepip* ]] && exec {sys.executable} "$@"'
+    script = start(copy / "install.sh", PATH=commands(tmp_path / "bin", "bash", "dirname", python3=debian))
+    assert script.ends() == 1
+    assert script.stderr.count("\n") == 1
+    assert script.stderr.endswith("on Debian and Ubuntu: apt install python3-venv\n")
+    assert not (copy / ".venv").exists()
+
+
+@pytest.mark.parametrize("moment", ["venv", "pip"])
+def test_ctrl_c_while_it_installs_leaves_nothing_half_made(moment: str, copy: Path, start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as index:  # takes pip's question and never answers
+        index.settimeout(120)
+        script = start(copy / "install.sh", environment=only_index(url(str(index.getsockname()[1]))))
+        if moment == "venv":
+            until((copy / ".venv").exists, "made .venv")
+            script.interrupt()
+        else:
+            connection, _ = index.accept()
+            script.interrupt()
+            connection.close()
+        assert script.ends() == 130
+    assert not (copy / ".venv").exists()
+
+
+@every_lab
+def test_a_second_install_does_nothing(lab: Path, tmp_path: Path, start: Start) -> None:
+    """It has no Python here, and no pip, with which it could."""
+    script = start(project(lab) / "install.sh", PATH=commands(tmp_path / "bin", "bash", "cmp", "dirname"))
+    assert script.ends() == 0
+    assert (script.stdout, script.stderr) == ("nothing to install\n", "")
+
+
+# test.sh
+
+
+@pytest.mark.parametrize("word", ["lab_0", "lab_10", "lab1", "--al", ""])
+def test_an_unknown_place_to_test_is_told(word: str, start: Start) -> None:
+    script = start(ROOT / "test.sh", word)
+    assert script.ends() == 2
+    assert re.fullmatch(r"usage: \./test\.sh .*\n", script.stderr)
