@@ -60,9 +60,11 @@ def test_the_committed_rows_are_of_the_held_out_fifth(content: bytes) -> None:
     assert rows == pytest.approx(np.column_stack([test_x, test_y])[: len(rows)], rel=1e-9)
 
 
-def test_the_manifest_names_the_candidate_that_the_search_found_best() -> None:
-    best = max(MANIFEST["search"], key=lambda candidate: candidate["r2_three_folds"])
-    assert {"r2_three_folds": best["r2_three_folds"]} | MANIFEST["parameters"] == best
+def test_the_manifest_names_the_cheapest_candidate_that_is_as_good_as_the_best() -> None:
+    found = [candidate["r2_three_folds"] for candidate in MANIFEST["search"]]
+    chosen = train.CANDIDATES.index(MANIFEST["parameters"])
+    assert found[chosen] >= max(found) - 0.001
+    assert all(score < max(found) - 0.001 for score in found[:chosen])
 
 
 def test_training_again_gives_the_same_model(content: bytes, tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ def test_training_again_gives_the_same_model(content: bytes, tmp_path: Path) -> 
         member.size = len(content)
         tar.addfile(member, io.BytesIO(content))
     (tmp_path / "cal_housing.tgz").write_bytes(archive.getvalue())
-    small = train.CANDIDATES[0] | {"n_estimators": 20, "learning_rate": 0.3, "max_depth": 4}
+    small = train.CANDIDATES[0] | {"n_estimators": 20, "learning_rate": 0.3, "max_leaf_nodes": 16}
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()

@@ -1,0 +1,105 @@
+"""Each lab's image: built and tried by its own run.sh, then looked at from inside."""
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repository import LABS, name, project
+
+# MB that an image may add to its base, and what lies in /app
+LARGEST = {"lab_1": 45, "lab_2": 280}
+MODEL = {"manifest.json", "model_pipeline.pkl"}
+IN_APP = {"lab_1": {"src", "venv"}, "lab_2": {"src", "venv"} | MODEL}
+
+pytestmark = pytest.mark.skipif(
+    subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0, reason="Docker is not running"
+)
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module", params=[lab for lab in LABS if (project(lab) / "Dockerfile").exists()], ids=name)
+def lab(request: pytest.FixtureRequest) -> Path:
+    """A lab whose image was built and answered rightly."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = subprocess.run(
+        ["./run.sh", "docker"], cwd=request.param, env=os.environ | {"PORT": str(port)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tried: Path = request.param
+    return tried
+
+
+def inspect(image: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("image", "inspect", image))[0]
+    return found
+
+
+def inside(lab: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command in a fresh container, instead of the service."""
+    return subprocess.run(["docker", "run", "--rm", project(lab).name, *command], capture_output=True, text=True)
+
+
+def test_it_leaves_no_container_behind(lab: Path) -> None:
+    assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={project(lab).name}") == ""
+
+
+def test_it_runs_as_a_numbered_user_that_is_not_root(lab: Path) -> None:
+    user, group = inspect(project(lab).name)["Config"]["User"].split(":")
+    assert int(user) >= 10000
+    assert int(group) >= 10000
+    assert inside(lab, "id", "-u").stdout.strip() == user
+
+
+def test_it_starts_the_server_itself_with_no_shell_around_it(lab: Path) -> None:
+    config = inspect(project(lab).name)["Config"]
+    assert config["Cmd"][0] == "uvicorn"
+    assert config["Entrypoint"] is None
+    assert config["WorkingDir"] == "/app"
+
+
+def test_the_environment_is_roots_and_nobody_can_write_below_app(lab: Path) -> None:
+    assert inside(lab, "stat", "--format", "%U %a", "/app/venv").stdout == "root 755\n"
+    assert inside(lab, "find", "/app", "-writable", "!", "-type", "l").stdout == ""
+
+
+def test_it_holds_the_service_and_nothing_else(lab: Path) -> None:
+    assert set(inside(lab, "ls", "-A", "/app").stdout.split()) == IN_APP[lab.name]
+    assert inside(lab, "find", "/app/src", "-type", "f", "!", "-name", "*.py").stdout == ""
+    packages = inside(lab, "ls", "/app/venv/lib/python3.11/site-packages").stdout.split()
+    assert "fastapi" in packages
+    assert not {"poetry", "pip", "pytest", "mypy"} & set(packages)
+    assert inside(lab, "sh", "-c", "command -v poetry").returncode != 0
+
+
+def test_the_health_check_tells_a_service_that_answers_from_none(lab: Path) -> None:
+    check = inspect(project(lab).name)["Config"]["Healthcheck"]["Test"]
+    assert check[0] == "CMD"
+    assert inside(lab, *check[1:]).returncode != 0
+    container = docker("run", "--detach", project(lab).name).strip()
+    try:
+        answers = f'for i in $(seq 100); do {check[1]} -c "{check[3]}" && exit; sleep 0.2; done; exit 1'
+        subprocess.run(["docker", "exec", container, "sh", "-c", answers], check=True, capture_output=True)
+        docker("stop", "--time", "30", container)
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", container).strip() != "137", (
+            "SIGTERM did not end it"
+        )
+    finally:
+        docker("rm", "--force", container)
+
+
+def test_it_is_small(lab: Path) -> None:
+    """Above its base image, as `docker image inspect` tells sizes."""
+    base = (project(lab) / "Dockerfile").read_text().split("ARG PYTHON_IMAGE=")[1].split()[0]
+    megabytes = (inspect(project(lab).name)["Size"] - inspect(base)["Size"]) / 1e6
+    print(f"{lab.name}: {megabytes:.0f} MB above {base}")
+    assert megabytes < LARGEST[lab.name]

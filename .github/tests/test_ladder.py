@@ -1,0 +1,95 @@
+"""Each lab is the lab before it plus one idea: what does not belong to the idea is the same, byte for byte."""
+
+import difflib
+import itertools
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from repository import ROOT, files
+
+LADDER = ["lab_1/lab1", "lab_2/lab2", "lab_3/lab3", "lab_4/lab4"]
+# What a lab changes of the lab before it, and at most how many lines of it; new files are its idea. poetry.lock follows
+# pyproject.toml, and the model is made by the trainer.
+ANY = 10**6
+CHANGES = {
+    "lab_2/lab2": {
+        ".dockerignore": 2,
+        "Dockerfile": 4,
+        "poetry.lock": ANY,
+        "pyproject.toml": 30,
+        "src/main.py": 40,
+        "tests/conftest.py": 60,
+    },
+}
+RUN_CHANGES = 10  # the lab's name, and what its exercise step asks
+HEADINGS = ["build", "start", "wait", "exercise", "clean up"]
+STEPS = [pair for pair in itertools.pairwise(LADDER) if (ROOT / pair[1]).exists()]
+
+
+def changed_lines(earlier: Path, later: Path) -> int:
+    """Lines that came and went."""
+    lines = difflib.ndiff(earlier.read_text().splitlines(), later.read_text().splitlines())
+    return sum(line[0] in "+-" for line in lines)
+
+
+def drift(names: list[str], earlier: Path, later: Path, may_change: dict[str, int]) -> list[str]:
+    """What the later folder does not carry on as the earlier one has it, a sentence each."""
+    told = []
+    for name in names:
+        if not (later / name).exists():
+            told.append(f"{name} is gone")
+        elif (earlier / name).read_bytes() == (later / name).read_bytes():
+            continue
+        elif name not in may_change:
+            told.append(f"{name} differs")
+        elif may_change[name] < ANY and (count := changed_lines(earlier / name, later / name)) > may_change[name]:
+            told.append(f"{name} has {count} changed lines, and may have {may_change[name]}")
+    return told
+
+
+def names(folder: str) -> list[str]:
+    return [str(path.relative_to(ROOT / folder)) for path in files(f"{folder}/*")]
+
+
+@pytest.mark.parametrize(("earlier", "later"), STEPS)
+def test_a_lab_changes_only_what_its_idea_needs(earlier: str, later: str) -> None:
+    assert drift(names(earlier), ROOT / earlier, ROOT / later, CHANGES[later]) == []
+
+
+@pytest.mark.parametrize(("earlier", "later"), STEPS)
+def test_what_a_lab_may_change_it_does_change(earlier: str, later: str) -> None:
+    """A list that is longer than the truth hides the next drift."""
+    same = [
+        name for name in CHANGES[later] if (ROOT / earlier / name).read_bytes() == (ROOT / later / name).read_bytes()
+    ]
+    assert same == []
+
+
+@pytest.mark.parametrize(("earlier", "later"), STEPS)
+def test_the_scripts_of_neighbours_differ_in_their_exercise(earlier: str, later: str) -> None:
+    assert changed_lines((ROOT / earlier).parent / "run.sh", (ROOT / later).parent / "run.sh") <= RUN_CHANGES
+
+
+@pytest.mark.parametrize("script", files("*/run.sh"), ids=str)
+def test_every_script_has_the_same_five_headings(script: Path) -> None:
+    assert sorted(re.findall(r"heading (build|start|wait|exercise|clean up)\b", script.read_text())) == sorted(HEADINGS)
+
+
+def test_drift_is_told(tmp_path: Path) -> None:
+    earlier, later = ROOT / LADDER[0], tmp_path / "later"
+    shutil.copytree(earlier, later, ignore=shutil.ignore_patterns(".venv", "__pycache__", ".*_cache", ".hypothesis"))
+    carried = names(LADDER[0])
+    assert drift(carried, earlier, later, {}) == []
+    with open(later / "install.sh", "a") as script:
+        script.write("# one line more\n")
+    with open(later / "src" / "main.py", "a") as main:
+        main.write("# one\n# two\n")
+    (later / "tests" / "test_main.py").unlink()
+    assert drift(carried, earlier, later, {"src/main.py": 1}) == [
+        "install.sh differs",
+        "src/main.py has 2 changed lines, and may have 1",
+        "tests/test_main.py is gone",
+    ]
