@@ -75,7 +75,7 @@ class Script:
         return self.process.returncode
 
     def alone(self) -> bool:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only dead ones
             os.killpg(self.process.pid, 0)
             return False
         return True
@@ -100,7 +100,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield start
     for script in started:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(script.process.pid, signal.SIGKILL)
         script.process.wait()
 
@@ -296,9 +296,10 @@ def test_a_wrong_answer_is_a_failure(
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A project that was just cloned."""
-    folder = tmp_path / "project"
-    folder.mkdir()
+    """The project of a lab that was just cloned, below that lab's run.sh."""
+    folder = tmp_path / name(project(LABS[0]))
+    folder.mkdir(parents=True)
+    shutil.copy(LABS[0] / "run.sh", folder.parent)
     for file in ("pyproject.toml", "poetry.lock", "install.sh"):
         shutil.copy(project(LABS[0]) / file, folder)
     return folder
@@ -313,11 +314,14 @@ def only_index(url: str) -> dict[str, str]:
 PINNED = "echo 'fastapi==0.1 --hash=sha256:" + "0" * 64 + "' > .venv/requirements.txt"
 
 
-@pytest.mark.parametrize("there", ["no Poetry", "Poetry"])
-def test_without_a_network_nothing_half_made_is_left(there: str, copy: Path, tmp_path: Path, start: Start) -> None:
+@pytest.mark.parametrize(("command", "there"), [("../run.sh", "no Poetry"), ("install.sh", "Poetry")])
+def test_without_a_network_nothing_half_made_is_left(
+    command: str, there: str, port: str, copy: Path, tmp_path: Path, start: Start
+) -> None:
     commands(tmp_path / "bin", poetry=PINNED)
     poetry = {"POETRY": str(tmp_path / "bin" / "poetry")} if there == "Poetry" else {}
-    script = start(copy / "install.sh", environment=only_index(dead_url()) | poetry)
+    words = ["local"] if command == "../run.sh" else []
+    script = start(copy / command, *words, environment=only_index(dead_url()) | poetry, PORT=port)
     assert script.ends() == 1
     assert re.fullmatch(r"the packages could not be installed; is there a network\? pip says: ERROR.+\n", script.stderr)
     assert not (copy / ".venv").exists()
@@ -356,7 +360,7 @@ def test_another_python_is_taken_where_python3_is_too_old(
 
 
 def test_a_python_without_venv_is_told_with_the_package_to_install(copy: Path, tmp_path: Path, start: Start) -> None:
-    debian = f'[[ "$*" != *ensurepip* ]] && exec {sys.executable} "$@"'
+    debian = f'[[ "$*" != *ensurepip* ]] && exec "{sys.executable}" "$@"'
     script = start(copy / "install.sh", PATH=commands(tmp_path / "bin", "bash", "dirname", python3=debian))
     assert script.ends() == 1
     assert script.stderr.count("\n") == 1
@@ -364,11 +368,15 @@ def test_a_python_without_venv_is_told_with_the_package_to_install(copy: Path, t
     assert not (copy / ".venv").exists()
 
 
-@pytest.mark.parametrize("moment", ["venv", "pip"])
-def test_ctrl_c_while_it_installs_leaves_nothing_half_made(moment: str, copy: Path, start: Start) -> None:
+@pytest.mark.parametrize(("command", "moment"), [("install.sh", "venv"), ("../run.sh", "pip")])
+def test_ctrl_c_while_it_installs_leaves_nothing_half_made(
+    command: str, moment: str, port: str, copy: Path, start: Start
+) -> None:
+    words = ["local"] if command == "../run.sh" else []
     with socket.create_server(("127.0.0.1", 0)) as index:  # takes pip's question and never answers
         index.settimeout(120)
-        script = start(copy / "install.sh", environment=only_index(url(str(index.getsockname()[1]))))
+        environment = only_index(url(str(index.getsockname()[1])))
+        script = start(copy / command, *words, environment=environment, PORT=port)
         if moment == "venv":
             until((copy / ".venv").exists, "made .venv")
             script.interrupt()
