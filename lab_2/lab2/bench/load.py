@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from src.main import model
+from src.model import features
 from src.schemas import Batch, BlockGroup, Predictions
 
 from .machine import machine
@@ -54,7 +55,7 @@ def loop_without_a_server(bodies: list[bytes]) -> float:
     began, count = time.monotonic(), 0
     while time.monotonic() < began + SECONDS:
         batch = Batch.model_validate_json(bodies[count % len(bodies)])
-        Predictions(predictions=model.predict(batch.data)).model_dump_json()
+        Predictions(predictions=model.predict(features(batch.data))).model_dump_json()
         count += 1
     return count / (time.monotonic() - began)
 
@@ -63,9 +64,10 @@ def compare(title: str, rows: int, connections: int, bodies: list[bytes]) -> Non
     rates: Rates = defaultdict(list)
     for turn in range(ROUNDS):
         print(f"{title}: round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-        with service():
-            wrk(rows, connections, 2)
-            rates["this lab"].append(wrk(rows, connections, SECONDS))
+        for name, app in {"this lab": "src.main:app", "this lab, run_in_executor": "bench.executor:app"}.items():
+            with service(app):
+                wrk(rows, connections, 2)
+                rates[name].append(wrk(rows, connections, SECONDS))
         if bodies:
             rates["no server, a loop"].append(loop_without_a_server(bodies))
         for name, rate in rivals(rows, connections).items():

@@ -23,10 +23,10 @@ def answers() -> bool:
 
 
 @contextlib.contextmanager
-def service() -> Iterator[tuple[int, float]]:
+def service(app: str = "src.main:app") -> Iterator[tuple[int, float]]:
     """Process id of the service, and the seconds from its start to its first answer."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "uvicorn", "src.main:app", "--port", PORT, "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", PORT, "--log-level", "warning"]
     with subprocess.Popen(command) as process:  # noqa: S603
         try:
             while not answers():

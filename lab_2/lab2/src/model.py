@@ -11,8 +11,15 @@ from pathlib import Path
 import joblib
 import numpy as np
 import sklearn
+from numpy.typing import NDArray
 
 from .schemas import BlockGroup
+
+
+def features(block_groups: Sequence[BlockGroup]) -> NDArray[np.float64]:
+    """(n, 8), in the order of the model's training."""
+    values = attrgetter(*BlockGroup.model_fields)
+    return np.array([values(block_group) for block_group in block_groups])
 
 
 class HousingModel:
@@ -31,12 +38,10 @@ class HousingModel:
             sys.exit(f"MODEL_PATH: {path} is from scikit-learn {version}, not {sklearn.__version__}: train it again")
         self._pipeline = joblib.load(BytesIO(pickled))  # runs code from the file, so not before its digest was right
 
-    def predict(self, block_groups: Sequence[BlockGroup]) -> list[float]:
-        """Median house values, 100,000 dollars, one a block group, in one call of the pipeline."""
-        if not block_groups:
+    def predict(self, rows: NDArray[np.float64]) -> list[float]:
+        """Median house values, 100,000 dollars, (n,) of features (n, 8), in one call of the pipeline."""
+        if not len(rows):
             return []
-        features = attrgetter(*BlockGroup.model_fields)
-        rows = np.array([features(block_group) for block_group in block_groups])
         with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # the schema saw to that
             prices: list[float] = self._pipeline.predict(rows).tolist()
         return prices

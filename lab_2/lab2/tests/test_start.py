@@ -1,12 +1,14 @@
 """A service that cannot be right does not start: one line that says why, and an exit code that is not 0."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from src.settings import Settings
 from tests.conftest import PROJECT, start
 
 
@@ -80,3 +82,10 @@ def test_a_manifest_that_says_nothing_stops_the_start(copy: Path, content: str |
     if content is not None:
         copy.with_name("manifest.json").write_text(content)
     assert last_words(MODEL_PATH=str(copy)).startswith("MODEL_PATH: ")
+
+
+def test_the_readme_lists_every_setting_and_its_default() -> None:
+    readme = (PROJECT.parent / "README.md").read_text()
+    rows = [line for line in readme.splitlines() if re.match(r"\| `[A-Z_]+` \|", line)]
+    assert [row.split("`")[1].lower() for row in rows] == list(Settings.model_fields)
+    assert [row for row in rows if f"`{Settings.model_fields['max_body_bytes'].default}`" in row] == rows[1:2]

@@ -48,7 +48,7 @@ def test_the_committed_scores_are_those_of_the_committed_model(content: bytes) -
     features, target = features_and_target(content)
     train_x, test_x, _, test_y = train_test_split(features, target, test_size=0.2, random_state=0)
     predicted = joblib.load(PROJECT / "model_pipeline.pkl").predict(test_x)
-    assert r2_score(test_y, predicted) == pytest.approx(MANIFEST["scores"]["r2_held_out"], abs=1e-6)
+    assert r2_score(test_y, predicted) == pytest.approx(MANIFEST["scores"]["r2_held_out"], abs=1e-4)
     assert MANIFEST["scores"]["r2_held_out"] >= 0.875
     assert MANIFEST["data"]["train_rows"] == len(train_x)
 
@@ -65,6 +65,14 @@ def test_the_manifest_names_the_cheapest_candidate_that_is_as_good_as_the_best()
     chosen = train.CANDIDATES.index(MANIFEST["parameters"])
     assert found[chosen] >= max(found) - 0.001
     assert all(score < max(found) - 0.001 for score in found[:chosen])
+
+
+def test_the_readme_tells_the_scores_of_the_manifest() -> None:
+    readme = (PROJECT.parent / "README.md").read_text()
+    scores = MANIFEST["scores"]
+    assert f"R2 {scores['r2_held_out']:.4f}" in readme
+    assert f"R2 {scores['r2_splits_mean']:.4f}" in readme
+    assert f"{min(scores['r2_splits']):.4f} to {max(scores['r2_splits']):.4f}" in readme
 
 
 def test_training_again_gives_the_same_model(content: bytes, tmp_path: Path) -> None:
