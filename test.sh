@@ -18,6 +18,7 @@ done
 # shellcheck disable=SC2086 # a list
 projects=$(find ${places:-.} -name .venv -prune -o -name poetry.lock -exec dirname {} \; | sort)
 
+export no_proxy=127.0.0.1${no_proxy:+,$no_proxy}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT

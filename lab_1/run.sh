@@ -38,15 +38,15 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # curl, or where there is none, Python's own client for the few options used here
-export no_proxy=127.0.0.1
+export no_proxy=127.0.0.1${no_proxy:+,$no_proxy}
 command -v curl >/dev/null || curl() {
-  .venv/bin/python -c '
+  "$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)" -c '
 import sys, urllib.error, urllib.request
 words = sys.argv[1:]
 url = next(word for word in words if word.startswith("http"))
 data = words[words.index("-d") + 1].encode() if "-d" in words else None
 try:
-    answer = urllib.request.urlopen(urllib.request.Request(url, data))
+    answer = urllib.request.urlopen(urllib.request.Request(url, data), timeout=60)
 except urllib.error.HTTPError as error:
     answer = error
 print(answer.read().decode(), answer.status, sep="\n", end="")' "$@" 2>/dev/null
@@ -54,7 +54,7 @@ print(answer.read().decode(), answer.status, sep="\n", end="")' "$@" 2>/dev/null
 
 try() { # status text command: the command as a student types it, and what it must answer
   printf '$ %s\n' "$3"
-  local answer; answer=$(eval "$3 --silent --write-out '\n%{http_code}'") || fail "no answer"
+  local answer; answer=$(eval "$3 --silent --max-time 60 --write-out '\n%{http_code}'") || fail "no answer"
   printf '%s\n' "${answer%$'\n'*}"
   [ "${answer##*$'\n'}" = "$1" ] || fail "status ${answer##*$'\n'} where $1 was expected"
   case $answer in *"$2"*) ;; *) fail "no $2 in the answer" ;; esac
@@ -74,7 +74,7 @@ esac
 
 heading wait
 for ((tick = 0; tick < 240; tick++)); do
-  if curl "$url/health" --silent --write-out '\n%{http_code}' >/dev/null; then break; fi
+  if curl "$url/health" --silent --max-time 5 --write-out '\n%{http_code}' >/dev/null; then break; fi
   case $mode in
     local) kill -0 "$pid" 2>/dev/null || fail 'the server stopped' ;;
     docker) [ "$(docker inspect --format '{{.State.Running}}' "$container")" = true ] || { docker logs "$container"; fail 'the server stopped'; } ;;

@@ -14,7 +14,8 @@ from .errors import MOST_ERRORS
 def from_json(model: type[BaseModel], most_fields: int) -> WrapValidator:
     """Parses and validates the bytes in one go, in a third of the time of `json.loads` and then pydantic.
 
-    A body of more than `most_fields` fields is refused unread: 8 MiB of unknown ones take 10 s to report.
+    A body of more than `most_fields` fields is refused unread: 8 MiB of unknown ones took 10 s to report, in which the
+    event loop stood still; 80,000 take half a second.
     """
 
     def parse(body: bytes, _: object) -> BaseModel:

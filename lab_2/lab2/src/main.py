@@ -63,5 +63,5 @@ async def health() -> Health:
 
 
 @app.post("/predict", summary="Median house values of block groups", responses=INVALID | TOO_LARGE | FAILED)
-async def predict(batch: Annotated[Batch, from_json(Batch, most_fields=100_000)]) -> Predictions:
+async def predict(batch: Annotated[Batch, from_json(Batch, most_fields=90_000)]) -> Predictions:
     return Predictions(predictions=await worker(features(batch.data)))

@@ -19,7 +19,7 @@ from .schemas import BlockGroup
 def features(block_groups: Sequence[BlockGroup]) -> NDArray[np.float64]:
     """(n, 8), in the order of the model's training."""
     values = attrgetter(*BlockGroup.model_fields)
-    return np.array([values(block_group) for block_group in block_groups])
+    return np.array([values(block_group) for block_group in block_groups]).reshape(-1, 8)
 
 
 class HousingModel:

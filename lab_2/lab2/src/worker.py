@@ -1,8 +1,8 @@
 """Keeps the model off the event loop: one thread, and as few changes between it and the loop as can be.
 
 scikit-learn's trees hold the interpreter lock, so loop and thread take turns, and each change of turns costs time. All
-calls of one turn of the loop are therefore handed over together, made one by one, and their results come back together:
-the lab's README tells what that brings over `loop.run_in_executor`.
+calls of one turn of the loop are therefore handed over together, made one by one, and their results come back together.
+The lab's README tells what that brings; it costs a small call the time of a large one in its turn.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class Worker(Generic[Argument, Result]):
-    """`await worker(argument)` is `function(argument)`, or what it raises, from the worker's thread."""
+    """`await worker(argument)` is `function(argument)`, or what it raises, from the worker's thread; for one loop."""
 
     def __init__(self, function: Callable[[Argument], Result]) -> None:
         self._function = function
@@ -49,7 +49,8 @@ class Worker(Generic[Argument, Result]):
         try:
             return partial(future.set_result, self._function(argument))
         except Exception as error:
-            return partial(future.set_exception, error)
+            # a future refuses StopIteration, and the rest of the turn would wait for ever
+            return partial(future.set_exception, RuntimeError(error) if isinstance(error, StopIteration) else error)
 
     @staticmethod
     def _hand_back(settled: list[tuple[asyncio.Future[Result], Callable[[], None]]]) -> None:

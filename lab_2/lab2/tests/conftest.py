@@ -13,8 +13,11 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from src.main import app
-from src.schemas import BlockGroup
+for name in ("LOG_LEVEL", "MAX_BODY_BYTES", "MODEL_PATH"):  # a shell's own would be read on the next line
+    os.environ.pop(name, None)
+
+from src.main import app  # noqa: E402
+from src.schemas import BlockGroup  # noqa: E402
 
 PROJECT = Path(__file__).parents[1]
 

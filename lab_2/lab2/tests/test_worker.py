@@ -12,6 +12,17 @@ def invert(number: int) -> float:
     return 1 / number
 
 
+def test_an_exception_that_a_future_refuses_keeps_nobody_waiting() -> None:
+    def stop(_: int) -> float:
+        raise StopIteration
+
+    async def callers() -> tuple[float | BaseException, float | BaseException]:
+        worker = Worker(stop)
+        return await asyncio.wait_for(asyncio.gather(worker(1), worker(2), return_exceptions=True), 30)
+
+    assert [type(outcome) for outcome in asyncio.run(callers())] == [RuntimeError, RuntimeError]
+
+
 class Held:
     """A function that does not return before it is let go."""
 

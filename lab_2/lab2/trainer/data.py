@@ -20,7 +20,7 @@ DIGEST = "d3d8a1a722ae78f91134862727d27a70b1415e7d512a89140406248687f4b902"  # o
 
 def read(source: str = SOURCE) -> bytes:
     """The bytes of cal_housing.data from an https address or a path: as it is, in a .gz, or in StatLib's .tgz."""
-    if source.startswith(("https://", "http://127.0.0.1")):
+    if source.startswith(("https://", "http://127.0.0.1:")):
         with urlopen(source, timeout=60) as answer:  # noqa: S310 - the scheme is checked
             content: bytes = answer.read()
     else:

@@ -85,7 +85,7 @@ def held_out_score(features: Array, target: Array, candidate: dict[str, Any], se
 
 
 def write(path: Path, content: bytes) -> None:
-    """All of it or nothing: a training that is stopped leaves the old model whole."""
+    """All of the file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
@@ -144,11 +144,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", nargs="?", default=SOURCE, help="cal_housing.data, as it is or in a .gz or .tgz")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1], help="where to write, the lab's project")
-    parser.add_argument(
-        "--quick", action="store_true", help="one small model and one split: seconds, and a lower score"
-    )
     options = parser.parse_args()
-    if options.quick:
-        train(options.source, options.out, [CANDIDATES[1] | {"n_estimators": 50, "learning_rate": 0.2}], splits=1)
-    else:
-        train(options.source, options.out, CANDIDATES)
+    train(options.source, options.out, CANDIDATES)
