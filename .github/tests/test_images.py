@@ -12,9 +12,12 @@ import pytest
 from repository import LABS, name, project
 
 # MB that an image may add to its base, and what lies in /app
-LARGEST = {"lab_1": 45, "lab_2": 280}
+LARGEST = {"lab_1": 45, "lab_2": 280, "lab_3": 290, "lab_4": 290}
 MODEL = {"manifest.json", "model_pipeline.pkl"}
-IN_APP = {"lab_1": {"src", "venv"}, "lab_2": {"src", "venv"} | MODEL}
+IN_APP = {"lab_1": {"src", "venv"}, **dict.fromkeys(("lab_2", "lab_3", "lab_4"), {"src", "venv"} | MODEL)}
+
+# what run.sh calls it: from lab_3 on a cluster has to tell one release from another
+IMAGES = {"lab_1": "lab1", "lab_2": "lab2", "lab_3": "lab3:3.0.0", "lab_4": "lab4:4.0.0"}
 
 pytestmark = pytest.mark.skipif(
     subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0, reason="Docker is not running"
@@ -46,22 +49,22 @@ def inspect(image: str) -> dict[str, Any]:
 
 def inside(lab: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """A command in a fresh container, instead of the service."""
-    return subprocess.run(["docker", "run", "--rm", project(lab).name, *command], capture_output=True, text=True)
+    return subprocess.run(["docker", "run", "--rm", IMAGES[lab.name], *command], capture_output=True, text=True)
 
 
 def test_it_leaves_no_container_behind(lab: Path) -> None:
-    assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={project(lab).name}") == ""
+    assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={IMAGES[lab.name]}") == ""
 
 
 def test_it_runs_as_a_numbered_user_that_is_not_root(lab: Path) -> None:
-    user, group = inspect(project(lab).name)["Config"]["User"].split(":")
+    user, group = inspect(IMAGES[lab.name])["Config"]["User"].split(":")
     assert int(user) >= 10000
     assert int(group) >= 10000
     assert inside(lab, "id", "-u").stdout.strip() == user
 
 
 def test_it_starts_the_server_itself_with_no_shell_around_it(lab: Path) -> None:
-    config = inspect(project(lab).name)["Config"]
+    config = inspect(IMAGES[lab.name])["Config"]
     assert config["Cmd"][0] == "uvicorn"
     assert not config.get("Entrypoint")
     assert config["WorkingDir"] == "/app"
@@ -82,10 +85,10 @@ def test_it_holds_the_service_and_nothing_else(lab: Path) -> None:
 
 
 def test_the_health_check_tells_a_service_that_answers_from_none(lab: Path) -> None:
-    check = inspect(project(lab).name)["Config"]["Healthcheck"]["Test"]
+    check = inspect(IMAGES[lab.name])["Config"]["Healthcheck"]["Test"]
     assert check[0] == "CMD"
     assert inside(lab, *check[1:]).returncode != 0
-    container = docker("run", "--detach", project(lab).name).strip()
+    container = docker("run", "--detach", IMAGES[lab.name]).strip()
     try:
         answers = f'for i in $(seq 100); do {check[1]} -c "{check[3]}" && exit; sleep 0.2; done; exit 1'
         subprocess.run(["docker", "exec", container, "sh", "-c", answers], check=True, capture_output=True)
@@ -102,6 +105,6 @@ def test_it_is_small(lab: Path) -> None:
     base = (project(lab) / "Dockerfile").read_text().split("ARG PYTHON_IMAGE=")[1].split()[0]
     if subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False).returncode != 0:
         docker("pull", "--quiet", base)  # BuildKit keeps what it built on without a name
-    megabytes = (inspect(project(lab).name)["Size"] - inspect(base)["Size"]) / 1e6
+    megabytes = (inspect(IMAGES[lab.name])["Size"] - inspect(base)["Size"]) / 1e6
     print(f"{lab.name}: {megabytes:.0f} MB above {base}")
     assert megabytes < LARGEST[lab.name]

@@ -221,14 +221,14 @@ def test_docker_that_was_typed_and_does_not_run_is_told(lab: Path, port: str, st
 def test_with_no_mode_and_no_docker_it_says_so_and_goes_on_local(
     lab: Path, surroundings: str, port: str, tmp_path: Path, start: Start
 ) -> None:
-    bare = {"PATH": commands(tmp_path / "bin", "bash", "cmp", "dirname", "sleep")}
+    bare = {"PATH": commands(tmp_path / "bin", "bash", "cmp", "dirname", "mktemp", "rm", "sleep")}
     script = start(lab / "run.sh", PORT=port, **(NO_DOCKER if surroundings == "Docker does not run" else bare))
     assert script.ends() == 0, script.stdout + script.stderr
     first, *lines = script.stdout.splitlines()
     assert first.endswith("not installed or not running; going on as ./run.sh local")
     assert [line[3:] for line in lines if line.startswith("== ")] == HEADINGS
     assert f"$ curl {url(port)}/" in lines
-    assert script.stderr == ""
+    assert [line for line in script.stderr.splitlines() if "Redis fails; going on without it" not in line] == []
     assert not answers(port)
 
 
