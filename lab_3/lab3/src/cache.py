@@ -100,25 +100,27 @@ class Cache(Generic[Item, Value]):
         return found
 
     async def _write(self, values: dict[str, Value]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for key, value in values.items():
-            pipeline.execute_command("SET", key, self._value.dump_json(value), "EX", self._seconds)  # .set() costs more
-        outcomes = await self._ask(lambda: pipeline.execute(raise_on_error=False), len(values))
+        def store() -> Awaitable[list[Any]]:
+            pipeline = self._redis.pipeline(transaction=False)
+            for key, value in values.items():  # .set() would cost more
+                pipeline.execute_command("SET", key, self._value.dump_json(value), "EX", self._seconds)
+            return pipeline.execute(raise_on_error=False)
+
+        outcomes = await self._ask(store, len(values))
         self.errors += sum(isinstance(outcome, Exception) for outcome in outcomes or ())  # Redis is full, or read-only
 
     async def _ask(self, question: Callable[[], Awaitable[Answer]], items: int) -> Answer | None:
         """What Redis answers, or None: it is left alone, does not answer in time or answers with an error."""
         async with self._turns:
-            if self._probe:
-                return None
             try:
-                return await in_time(question())
+                if not self._probe:
+                    return await in_time(question())
             except Exception as error:
-                self.errors += items
                 if not self._probe:
                     logger.warning("Redis fails; going on without it: %s: %s", type(error).__name__, error)
                     self._probe = asyncio.create_task(self._wait_for_it())
-                return None
+            self.errors += items
+            return None
 
     async def _wait_for_it(self) -> None:
         while self._probe:

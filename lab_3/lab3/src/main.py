@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, FiniteFloat
 
 from .body import from_json, route_class
 from .cache import Cache
+from .drain import Drain
 from .errors import FAILED, INVALID, TOO_LARGE, failed, invalid
 from .model import HousingModel, features
 from .schemas import Batch, BlockGroup, Predictions
@@ -41,6 +42,7 @@ app = FastAPI(
     lifespan=lifespan,
     exception_handlers={RequestValidationError: invalid, Exception: failed},
 )
+app.add_middleware(Drain, seconds=settings.drain_seconds)
 app.router.route_class = route_class(settings.max_body_bytes)
 prefix = f"{app.title}:{model.digest[:12]}"
 cache: Cache[BlockGroup, float] | None = None

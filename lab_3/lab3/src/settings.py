@@ -16,6 +16,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=8 * 2**20, ge=1)
     redis_url: Annotated[str, AfterValidator(lambda url: parse_url(url) and url)] | None = None  # none: no cache
     cache_ttl_seconds: int = Field(default=86_400, ge=1, le=10**9)
+    drain_seconds: float = Field(default=0, ge=0, le=60)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None  # none: the server's own --log-level
 
 
