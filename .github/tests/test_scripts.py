@@ -1,7 +1,6 @@
 """The scripts, with what a student's machine may lack and what a student may do: one line that says what to do, and
 nothing left running or half-made."""
 
-import contextlib
 import os
 import re
 import shutil
@@ -9,123 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from repository import LABS, ROOT, dead_url, files, name, project, without
+from scripts import NO_DOCKER, Start, answers, commands, until, url
 
 SCRIPTS = files("*.sh", ".ci/run")
 HEADINGS = ["build", "start", "wait", "exercise", "clean up"]
-NO_DOCKER = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
 VENV = Path(sys.executable).parent
 
 every_lab = pytest.mark.parametrize("lab", LABS, ids=name)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Polls, two minutes at most."""
-    for _ in range(12_000):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail(f"two minutes, and not {what}")
-
-
-class Script:
-    """A script in a process group of its own, as at a terminal. It writes to files, not to pipes: what it leaves
-    running would hold those open, and the test would wait for it."""
-
-    def __init__(self, folder: Path, *command: str, environment: dict[str, str]) -> None:
-        self.files = folder / "stdout", folder / "stderr"
-        with self.files[0].open("wb") as stdout, self.files[1].open("wb") as stderr:
-            self.process = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-                # bash cannot trap what was ignored before it, as SIGINT is in a job of a script
-                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-            )
-
-    @property
-    def stdout(self) -> str:
-        return self.files[0].read_text()
-
-    @property
-    def stderr(self) -> str:
-        return self.files[1].read_text()
-
-    def says(self, text: str) -> None:
-        until(lambda: text in self.stdout or self.process.poll() is not None, f"said: {text}")
-        assert text in self.stdout, self.stdout + self.stderr
-
-    def interrupt(self) -> None:
-        """Ctrl-C: the terminal sends it to all processes of the group."""
-        os.killpg(self.process.pid, signal.SIGINT)
-
-    def ends(self) -> int:
-        until(lambda: self.process.poll() is not None, "ended")
-        until(self.alone, "alone: it left a process running")
-        return self.process.returncode
-
-    def alone(self) -> bool:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only dead ones
-            os.killpg(self.process.pid, 0)
-            return False
-        return True
-
-
-Start = Callable[..., Script]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a script, and ends what is left of it after the test."""
-    started: list[Script] = []
-
-    def start(*command: object, environment: dict[str, str] | None = None, **variables: str) -> Script:
-        folder = tmp_path / f"script{len(started)}"
-        folder.mkdir()
-        words = [str(word) for word in command]
-        started.append(
-            Script(folder, *words, environment=(without() if environment is None else environment) | variables)
-        )
-        return started[-1]
-
-    yield start
-    for script in started:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(script.process.pid, signal.SIGKILL)
-        script.process.wait()
-
-
-@pytest.fixture
-def port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
-def answers(port: str) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", int(port))) == 0
-
-
-def commands(folder: Path, *links: str, **scripts: str) -> str:
-    """A PATH that has nothing but these programs of this machine and these stand-ins."""
-    folder.mkdir()
-    for link in links:
-        (folder / link).symlink_to(shutil.which(link) or pytest.fail(f"no {link} here"))
-    for script, text in scripts.items():
-        (folder / script).write_text(f"#!{shutil.which('bash')}\n{text}\n")
-        (folder / script).chmod(0o755)
-    return str(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -230,10 +124,6 @@ def test_with_no_mode_and_no_docker_it_says_so_and_goes_on_local(
     assert f"$ curl {url(port)}/" in lines
     assert [line for line in script.stderr.splitlines() if "Redis fails; going on without it" not in line] == []
     assert not answers(port)
-
-
-def url(port: str) -> str:
-    return f"http://127.0.0.1:{port}"
 
 
 @every_lab

@@ -1,0 +1,39 @@
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from repository import without
+from scripts import Script, Start
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a script, and ends what is left of it after the test."""
+    started: list[Script] = []
+
+    def start(*command: object, environment: dict[str, str] | None = None, **variables: str) -> Script:
+        folder = tmp_path / f"script{len(started)}"
+        folder.mkdir()
+        words = [str(word) for word in command]
+        started.append(
+            Script(folder, *words, environment=(without() if environment is None else environment) | variables)
+        )
+        return started[-1]
+
+    yield start
+    for script in started:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(script.process.pid, signal.SIGKILL)
+        script.process.wait()
+
+
+@pytest.fixture
+def port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
