@@ -24,6 +24,7 @@ def lab(tmp_path: Path) -> Lab:
     lab.log("changes")
     answers = """
 case "$call" in
+  *' get namespace '*' --ignore-not-found '*) [ ! -e shut-out ] || exit 1; cat found 2>/dev/null || true ;;
   *' apply --filename -') change namespace; cat >namespace ;;
   *' label namespace w255 istio.io/rev=asm-1-30 --overwrite') has namespace; change labelled ;;
   *' apply --filename infra/network-policies.yaml --filename infra/redis.yaml') has namespace labelled; change redis ;;
@@ -100,6 +101,22 @@ def test_another_current_context_is_refused(lab: Lab) -> None:
     assert lab.refused(DEPLOY, "--yes") == (
         "kubectl's current context is production, not ml-systems of infra/azure/azure.env: "
         "kubectl config use-context ml-systems"
+    )
+
+
+def test_a_namespace_that_is_not_the_labs_is_left_alone(lab: Lab) -> None:
+    lab.has("found", "w255=")
+    assert lab.refused(DEPLOY, "--yes") == (
+        "there is a namespace w255 that is not this lab's: take another name for NAMESPACE in infra/azure/azure.env"
+    )
+    lab.has("found", "w255=ml-systems")
+    lab.done(DEPLOY, "--yes")
+
+
+def test_a_cluster_that_lets_nobody_in_is_told(lab: Lab) -> None:
+    lab.has("shut-out")
+    assert lab.refused(DEPLOY, "--yes") == (
+        "kubectl does not get through to ml-systems; after create.sh Azure takes up to five minutes to let you in"
     )
 
 

@@ -17,6 +17,11 @@ grep -qxF "namespace: $NAMESPACE" "$release/kustomization.yaml" ||
 context=$(kubectl config current-context 2>/dev/null) || context=none
 [ "$context" = "$CLUSTER" ] ||
   fail "kubectl's current context is $context, not $CLUSTER of infra/azure/azure.env: kubectl config use-context $CLUSTER"
+found=$(kubectl --context "$CLUSTER" get namespace "$NAMESPACE" --ignore-not-found \
+  --output 'jsonpath={.metadata.name}={.metadata.labels.app\.kubernetes\.io/part-of}') ||
+  fail "kubectl does not get through to $CLUSTER; after create.sh Azure takes up to five minutes to let you in"
+[ -z "$found" ] || [ "$found" = "$NAMESPACE=ml-systems" ] ||
+  fail "there is a namespace $NAMESPACE that is not this lab's: take another name for NAMESPACE in infra/azure/azure.env"
 
 note "context $CLUSTER, namespace $NAMESPACE, host $NAMESPACE.$DOMAIN, image $(sed -n 's/^ *digest: //p' "$release/kustomization.yaml")"
 there=(kubectl --context "$CLUSTER" --namespace "$NAMESPACE")
@@ -37,4 +42,5 @@ ask_it "--data '{\"data\": [$place]}' http://$host/predict"
 ask_it "--data '{\"data\": [$place]}' http://$host/predict"
 
 carry_out yes
+# shellcheck disable=SC2154 # one of the steps sets the address
 note "it answers as http://$host once that name leads to $address; to take it away: kubectl --context $CLUSTER delete namespace $NAMESPACE"

@@ -21,7 +21,9 @@ if has Microsoft.ContainerRegistry/registries "$REGISTRY"; then
   show acr repository list --name "$REGISTRY"
 fi
 if has Microsoft.ContainerService/managedClusters "$CLUSTER"; then
-  show aks show --name "$CLUSTER" "${group[@]}" --query '{kubernetes: currentKubernetesVersion, state: provisioningState, power: powerState.code, policies: networkProfile.networkPolicy, istio: serviceMeshProfile.istio.revisions[0], prometheus: azureMonitorProfile.metrics.enabled}'
+  state='kubernetes: currentKubernetesVersion, state: provisioningState, power: powerState.code'
+  parts='policies: networkProfile.networkPolicy, istio: serviceMeshProfile.istio.revisions[0], prometheus: azureMonitorProfile.metrics.enabled'
+  show aks show --name "$CLUSTER" "${group[@]}" --query "{$state, $parts}"
 fi
 if own_context; then
   step kubectl --context "$CLUSTER" get nodes
