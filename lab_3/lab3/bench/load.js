@@ -24,9 +24,9 @@ export const options = {
       executor: 'constant-arrival-rate',
       rate,
       duration: `${setting('SECONDS', 60)}s`,
-      // Each of these clients keeps its connection and has its turn once a second, so no connection is idle for the 5 s
-      // after which the server closes it.
-      preAllocatedVUs: rate,
+      // As many clients as there are requests in two seconds: each keeps its connection and uses it every two seconds, so none
+      // is idle for the 5 s after which the server closes it.
+      preAllocatedVUs: 2 * rate,
     },
   },
   thresholds: {

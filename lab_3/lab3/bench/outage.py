@@ -1,9 +1,10 @@
 """What requests notice when Redis is killed, comes back, hangs and goes on: `.venv/bin/python -m bench.outage`.
 
-It is for the lab on minikube: `./run.sh minikube --keep` in another terminal. 100 requests a second of bench/load.js, and
-PHASE (30) seconds of each state. It needs k6: https://grafana.com/docs/k6/latest/set-up/install-k6
+It is for the lab on minikube: `./run.sh minikube --keep` in another terminal. 100 requests a second of bench/load.js,
+and PHASE (30) seconds of each state. It needs k6: https://grafana.com/docs/k6/latest/set-up/install-k6
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,27 +39,32 @@ def kubectl(*words: str, namespace: str = NAMESPACE) -> str:
 
 
 def redis() -> dict[str, Any]:
-    """The pod, once it is ready."""
-    kubectl("rollout", "status", "deployment/redis", "--timeout", "120s")
     pods = kubectl("get", "pods", "--selector", "app.kubernetes.io/name=redis", "--output", "json")
     pod: dict[str, Any] = json.loads(pods)["items"][0]
     return pod
 
 
-def signal(name: str) -> float:
-    """Sends Redis a signal, and tells the Unix time of it. A pod on its node does it: in its own, none could stop it."""
+@contextlib.contextmanager
+def sender() -> Iterator[Callable[[str], float]]:
+    """Sends Redis a signal, and tells the Unix time of it: from its node, for in its own pod nobody can stop it."""
     pod = redis()
-    uid, sender = pod["metadata"]["uid"], "signal-redis"
+    uid, node = pod["metadata"]["uid"], {"nodeName": pod["spec"]["nodeName"], "hostPID": True}
+    words = ["--image", pod["spec"]["containers"][0]["image"], "--restart", "Never"]
+    words += ["--overrides", json.dumps({"apiVersion": "v1", "spec": node}), "--command", "--", "sleep", "3600"]
     which = f"grep -lsE '{uid}|{uid.replace('-', '_')}' /proc/[0-9]*/cgroup | cut -d/ -f3"
-    script = f"for p in $({which}); do grep -q redis-server /proc/$p/cmdline && kill -{name} $p && date +%s.%N; done"
-    spec = {"nodeName": pod["spec"]["nodeName"], "hostPID": True}
-    words = ["--overrides", json.dumps({"apiVersion": "v1", "spec": spec}), "--restart", "Never"]
-    words += ["--image", pod["spec"]["containers"][0]["image"], "--command", "--", "sh", "-c", f"{script}; true"]
-    kubectl("run", sender, *words, namespace="default")
-    kubectl("wait", "pod", sender, "--for", "jsonpath={.status.phase}=Succeeded", namespace="default")
-    at = float(kubectl("logs", sender, namespace="default").split()[0])
-    kubectl("delete", "pod", sender, "--now", namespace="default")
-    return at
+
+    def send(name: str) -> float:
+        script = (
+            f"for p in $({which}); do grep -q redis-server /proc/$p/cmdline && kill -{name} $p && date +%s.%N; done"
+        )
+        return float(kubectl("exec", "signals", "--", "sh", "-c", f"{script}; true", namespace="default").split()[0])
+
+    try:
+        kubectl("run", "signals", *words, namespace="default")
+        kubectl("wait", "pod", "signals", "--for", "condition=Ready", "--timeout", "60s", namespace="default")
+        yield send
+    finally:
+        kubectl("delete", "pod", "signals", "--now", "--ignore-not-found", namespace="default")
 
 
 def kill() -> float:
@@ -69,9 +76,18 @@ def kill() -> float:
 
 def start() -> float:
     kubectl("scale", "deployment/redis", "--replicas", "1")
+    kubectl("rollout", "status", "deployment/redis", "--timeout", "120s")
     return datetime.fromisoformat(
         redis()["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
     ).timestamp()
+
+
+def phase(name: str, change: Callable[[], float]) -> tuple[str, float, float]:
+    """Its name, beginning and end, in Unix time."""
+    print(name, file=sys.stderr, flush=True)
+    began = change()
+    time.sleep(PHASE)
+    return name, began, time.time()
 
 
 def read(file: Path) -> Samples:
@@ -99,7 +115,7 @@ def report(samples: Samples, phases: list[tuple[str, float, float]]) -> None:
         first = next((f"{at - began:.1f} s" for at, value in sorted(hits) if value), "")
         print(
             f"| {name} | {median:.1f} | {most:.1f} | {most / up:.1f} | {lost} of {len(took)} "
-            f"| {found / max(1, found + computed):.0%} | {first if name.startswith('back') else ''} |"
+            f"| {found / max(1, found + computed):.0%} | {first if name in ('back', 'goes on') else ''} |"
         )
     if "dropped_iterations" in samples:
         print(f"\n{len(samples['dropped_iterations'])} requests could not be sent in time: this machine is too slow")
@@ -124,18 +140,9 @@ def main() -> None:
         ) as process:
             try:
                 time.sleep(20)  # until most of the known block groups are in the cache
-                phases = []
-                for name, change in (
-                    ("up", time.time),
-                    ("killed", kill),
-                    ("back", start),
-                    ("hung", lambda: signal("STOP")),
-                    ("back, 2", lambda: signal("CONT")),
-                ):
-                    print(name, file=sys.stderr, flush=True)
-                    began = change()
-                    time.sleep(PHASE)
-                    phases.append((name, began, time.time()))
+                phases = [phase("up", time.time), phase("killed", kill), phase("back", start)]
+                with sender() as send:
+                    phases += [phase("hung", lambda: send("STOP")), phase("goes on", lambda: send("CONT"))]
             finally:
                 process.terminate()
         report(read(file), phases)

@@ -1,0 +1,70 @@
+"""lab_4 on a real cluster: the autoscaler under load, and every object of its overlays before the API server."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cluster
+from cluster import kubectl, load, pods, until
+from manifests import Manifest, name
+from test_cluster import hits
+
+LAB = "lab_4"
+
+pytestmark = pytest.mark.skipif(bool(cluster.lacking()), reason=f"needs a cluster: {cluster.lacking()}")
+
+
+def ready() -> int:
+    return sum(pod["status"]["containerStatuses"][0]["ready"] for pod in pods("api"))
+
+
+def test_the_autoscaler_scales_out_under_load_and_back_in_and_loses_no_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROWS", "60")
+    monkeypatch.setenv("PERCENT_NEW", "60")
+    with cluster.deployed(f"{LAB} dev hpa") as url:
+        until(lambda: ready() == 2, "the two pods that there are at least")
+        with load(LAB, url, 100, tmp_path) as under:
+            until(lambda: ready() > 2, "a third pod", 95)
+        assert under.requests >= 6000
+        assert under.failures == [], under.log
+        until(lambda: [hits(url) for _ in range(5)] and len(pods("api")) == 2, "two pods again", 300)
+
+
+@pytest.fixture
+def namespace() -> Iterator[None]:
+    yield
+    kubectl("delete", "namespace", cluster.NAMESPACE, "--ignore-not-found", "--timeout", "120s")
+
+
+@pytest.mark.skipif(os.environ.get("CRDS_READY") != "1", reason="needs the kinds of Istio and Prometheus: CRDS_READY=1")
+@pytest.mark.parametrize("mix", [f"{LAB} prod", f"{LAB} dev istio+hpa+monitoring"])
+def test_every_object_is_accepted_by_the_api_server(mix: str, namespace: None) -> None:
+    """Schemas, defaults and admission, with unknown fields refused. Nothing acts on what is of Istio or Prometheus."""
+    applied = cluster.manifests(mix)
+    kinds = {manifest["kind"] for manifest in applied}
+    assert {"VirtualService", "PeerAuthentication", "PodMonitor", "HorizontalPodAutoscaler"} <= kinds
+    first = [manifest for manifest in applied if manifest["kind"] == "Namespace"]
+    for part in (first, [manifest for manifest in applied if manifest not in first]):
+        said = kubectl("apply", "--server-side", "--validate=strict", "--filename", "-", given=listed(part))
+        assert said.count(" serverside-applied") == len(part)
+    there = json.loads(kubectl("get", "--filename", "-", "--output", "json", given=listed(applied)))["items"]
+    assert sorted(map(name, there)) == sorted(map(name, applied))
+
+
+@pytest.mark.skipif(os.environ.get("CRDS_READY") != "1", reason="needs the kinds of Istio and Prometheus: CRDS_READY=1")
+def test_an_object_with_a_field_that_is_none_is_not_accepted(namespace: None) -> None:
+    applied = cluster.manifests(f"{LAB} prod")
+    kubectl("apply", "--filename", "-", given=listed([each for each in applied if each["kind"] == "Namespace"]))
+    (route,) = (manifest for manifest in applied if manifest["kind"] == "VirtualService")
+    route["spec"]["http"][1]["retrys"] = {}
+    with pytest.raises(AssertionError, match="retrys"):
+        kubectl("apply", "--server-side", "--validate=strict", "--filename", "-", given=listed([route]))
+
+
+def listed(manifests: list[Manifest]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
