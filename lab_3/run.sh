@@ -143,7 +143,8 @@ if [ "$mode" = minikube ]; then
   kube rollout status deployment/redis --timeout 300s || { kube get pods; fail 'Redis did not start'; }
   kube rollout status deployment/api --timeout 300s || { kube get pods; fail 'the service did not start'; }
   kube get pods --output wide
-  kube port-forward service/api "$port:8000" >/dev/null & pid=$!
+  # not by kube, which would be a shell around it, and the one to be stopped
+  kubectl --context minikube --namespace "$namespace" port-forward service/api "$port:8000" >/dev/null & pid=$!
 fi
 for ((tick = 0; tick < 240; tick++)); do
   if curl "$url/health" --silent --max-time 5 --write-out '\n%{http_code}' >/dev/null; then break; fi

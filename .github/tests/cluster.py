@@ -92,7 +92,7 @@ def on_node(pod: dict[str, Any], image: str, signal: str) -> float:
 
 
 def manifests(lab: str) -> list[Manifest]:
-    """A mix of manifests.py, with a node port that is free, and labels that tell its pods from those of a student's run."""
+    """A mix of manifests.py, with a free node port, and labels that tell its pods from those of a student's run."""
     text = json.dumps(rendered(lab)).replace('"housing"', f'"{NAMESPACE}"')
     changed: list[Manifest] = json.loads(text.replace('"namespace": "w255"', f'"namespace": "{NAMESPACE}"'))
     for manifest in changed:
