@@ -57,7 +57,7 @@ def strangers(text: str) -> list[str]:
 
 
 def test_there_are_workflows() -> None:
-    assert [path.name for path in WORKFLOWS] == ["images.yml", "labs.yml"]
+    assert [path.name for path in WORKFLOWS] == ["cluster.yml", "images.yml", "labs.yml"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=name)
@@ -103,11 +103,14 @@ def test_workflows_run_scripts_of_the_repository_and_nothing_else(workflow: Path
     assert strangers(workflow.read_text()) == []
 
 
-def test_every_lab_is_in_both_workflows() -> None:
+def test_every_lab_is_in_its_workflows() -> None:
     ran = {path.name: set(commands(path.read_text())) for path in WORKFLOWS}
     assert {f"./test.sh {lab.name}" for lab in LABS} | {"./test.sh repository"} <= ran["labs.yml"]
     assert {f"./{lab.name}/run.sh docker" for lab in LABS if (project(lab) / "Dockerfile").exists()} <= ran[
         "images.yml"
+    ]
+    assert {f"./{lab.name}/run.sh minikube" for lab in LABS if "minikube" in (lab / "run.sh").read_text()} <= ran[
+        "cluster.yml"
     ]
 
 
