@@ -21,13 +21,20 @@ def ready() -> int:
     return sum(pod["status"]["containerStatuses"][0]["ready"] for pod in pods("api"))
 
 
+def idle() -> bool:
+    (scaler,) = cluster.found("horizontalpodautoscalers")
+    (seen,) = scaler["status"].get("currentMetrics") or [{}]
+    used = seen.get("containerResource", {}).get("current", {}).get("averageUtilization", 100)
+    return bool(ready() == len(pods("api")) == scaler["status"]["desiredReplicas"] == 2 and used < 25)
+
+
 def test_the_autoscaler_scales_out_under_load_and_back_in_and_loses_no_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ROWS", "60")
-    monkeypatch.setenv("PERCENT_NEW", "60")
+    monkeypatch.setenv("ROWS", "20")  # about 0.4 CPUs, where two pods are to have 0.2
+    monkeypatch.setenv("PERCENT_NEW", "30")
     with cluster.deployed(f"{LAB} dev hpa") as url:
-        until(lambda: ready() == 2, "the two pods that there are at least")
+        until(idle, "two pods with nothing to do: a start takes CPU, too", 240)
         with load(LAB, url, 100, tmp_path) as under:
             until(lambda: ready() > 2, "a third pod", 95)
         assert under.requests >= 6000

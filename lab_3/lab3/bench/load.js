@@ -24,8 +24,8 @@ export const options = {
       executor: 'constant-arrival-rate',
       rate,
       duration: `${setting('SECONDS', 60)}s`,
-      // As many clients as there are requests in two seconds: each keeps its connection and uses it every two seconds, so none
-      // is idle for the 5 s after which the server closes it.
+      // As many clients as there are requests in two seconds: each keeps its connection and uses it every two seconds, so
+      // none is idle for the 5 s after which the server closes it.
       preAllocatedVUs: 2 * rate,
     },
   },
