@@ -1,13 +1,15 @@
 import contextlib
 import os
+import re
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from repository import without
+from repository import LABS, project, without
 from scripts import Script, Start
 
 
@@ -37,3 +39,11 @@ def port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """What `run.sh local` runs, so that its tests need no network and no Python."""
+    for lab in LABS:
+        (words,) = re.findall(r"local\) \./(install\.sh.*) ;;", (lab / "run.sh").read_text())
+        subprocess.run([project(lab) / words.split()[0], *words.split()[1:]], check=True, timeout=600)

@@ -135,7 +135,9 @@ def test_a_missing_tool_is_told(lab: Path, tool: str, port: str, tmp_path: Path,
 
 
 @on_minikube
-def test_with_no_mode_and_no_minikube_it_goes_on_local(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
+def test_with_no_mode_and_no_minikube_it_goes_on_local(
+    lab: Path, installed: None, port: str, tmp_path: Path, start: Start
+) -> None:
     path = commands(tmp_path / "bin", "bash", "cmp", "dirname", "mktemp", "rm", "sleep", docker="", kubectl="")
     script = start(lab / "run.sh", PORT=port, PATH=path)
     assert script.ends() == 0, script.stdout + script.stderr

@@ -19,14 +19,8 @@ SCRIPTS = files("*.sh", ".ci/run")
 HEADINGS = ["build", "start", "wait", "exercise", "clean up"]
 VENV = Path(sys.executable).parent
 
+pytestmark = pytest.mark.usefixtures("installed")
 every_lab = pytest.mark.parametrize("lab", LABS, ids=name)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _installed() -> None:
-    """What a lab serves with, so that the tests of run.sh need no network."""
-    for lab in LABS:
-        subprocess.run([project(lab) / "install.sh"], check=True, timeout=600)
 
 
 # What they look like
