@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/lab3"
 lab=lab3 version=3.0.0 redis=redis:8.2-bookworm namespace=w255 port=${PORT:-8000}
+export MINIKUBE_PROFILE=minikube # the cluster that kubectl's context minikube is
 
 heading() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
@@ -36,20 +37,19 @@ if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then fail "port $port is in use:
 
 kube() { kubectl --context minikube --namespace "$namespace" "$@"; } # the user's own context may be production
 
-containers='' network='' cluster='' made=''
+containers='' network='' cluster='' made='' folder=''
 finish() {
   local status=$? pid
   trap '' INT TERM
-  [ -z "$(jobs -p)${folder:-}$containers$network$cluster$made" ] || heading clean up
+  [ -z "$(jobs -p)$folder$containers$network$cluster$made" ] || heading clean up
   for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; done
-  [ -z "${folder:-}" ] || rm -rf "$folder"
+  [ -z "$folder" ] || rm -rf "$folder"
   for container in $containers; do docker rm --force "$container" >/dev/null 2>&1 && echo "removed container $container" || true; done
   [ -z "$network" ] || { docker network rm "$network" >/dev/null 2>&1 && echo "removed network $network" || true; }
-  if [ -n "$cluster" ]; then
-    minikube delete || true
-  elif [ -n "$made" ]; then
-    kubectl --context minikube delete namespace "$namespace" --timeout 120s || true
+  if [ -n "$made" ] && [ "$cluster" != delete ]; then
+    kubectl --context minikube delete namespace "$namespace" --timeout 120s || echo "the namespace $namespace is still there"
   fi
+  [ -z "$cluster" ] || minikube "$cluster" || true
   exit "$status"
 }
 trap finish EXIT
@@ -96,7 +96,7 @@ start_cache() {
 
 stop_cache() {
   case $mode in
-    local) kill "$cache"; wait "$cache" 2>/dev/null || true ;;
+    local) kill "$cache" 2>/dev/null || true; wait "$cache" 2>/dev/null || true ;;
     docker) docker rm --force "$cache" ;;
     minikube) kube delete pod --selector app.kubernetes.io/name=redis ;; # its Deployment starts another
   esac
@@ -119,14 +119,17 @@ case $mode in
       --publish "127.0.0.1:$port:8000" "$lab:$version"
     ;;
   minikube)
-    if ! minikube status >/dev/null 2>&1; then
-      cluster=started
+    there=0; minikube status >/dev/null 2>&1 || there=$?
+    if [ "$there" -ne 0 ]; then
+      cluster=stop; [ "$there" -ne 85 ] || cluster=delete # 85: there was none; else it was there, and stopped
       minikube start --cni=calico || fail 'minikube did not start; ./run.sh local needs none' # its default network may not enforce policies
     fi
-    if found=$(kubectl --context minikube get namespace "$namespace" --output 'jsonpath={.metadata.labels.made-by}' 2>/dev/null); then
-      [ "$found" = "$lab" ] || fail "there is a namespace $namespace that this lab did not make: kubectl --context minikube delete namespace $namespace, if it is yours"
+    found=$(kubectl --context minikube get namespace "$namespace" --ignore-not-found --output 'jsonpath={.metadata.name}={.metadata.labels.made-by}') ||
+      fail 'kubectl does not get through to minikube: minikube status'
+    if [ -n "$found" ]; then
+      [ "$found" = "$namespace=$lab" ] || fail "there is a namespace $namespace that this lab did not make: kubectl --context minikube delete namespace $namespace, if it is yours"
       echo "an earlier run left the namespace $namespace"
-      kubectl --context minikube delete namespace "$namespace" --timeout 120s
+      kubectl --context minikube delete namespace "$namespace" --timeout 120s || fail "it is still going away: run this again in a minute"
     fi
     for image in "$lab:$version" "$redis"; do # what Docker has here, the cluster need not pull
       if docker image inspect "$image" >/dev/null 2>&1; then minikube image load "$image"; fi
@@ -165,6 +168,11 @@ try 200 '"ok"' "curl $url/health"
 place='"MedInc": 8.3252, "HouseAge": 41, "AveRooms": 6.984, "AveBedrms": 1.024, "Population": 322, "AveOccup": 2.556'
 predict="curl -i -d '{\"data\": [{$place, \"Latitude\": 37.88, \"Longitude\": -122.23}]}' $url/predict"
 try 422 '"Latitude"' "curl -d '{\"data\": [{$place, \"Latitude\": 91, \"Longitude\": -122.23}]}' $url/predict"
+warm=${predict/37.88/37.87}
+for ((tick = 0; tick < 40; tick++)); do # a first connection may take too long, and Redis is left alone for a while
+  case $(eval "$warm --silent --max-time 5 --write-out '\n%{http_code}'" || true) in *'x-cache-hits: 1'*) break ;; esac
+  sleep 0.25
+done
 try 200 'x-cache-misses: 1' "$predict"
 try 200 'x-cache-hits: 1' "$predict"
 echo 'the cache is taken away'
@@ -175,5 +183,5 @@ start_cache
 if [ -n "$keep" ]; then
   echo "kept at $url until Ctrl-C; $url/docs in a browser"
   if [ "$mode" = docker ]; then docker wait "$container" >/dev/null & pid=$!; fi
-  wait "$pid"
+  wait "$pid" || echo 'it has ended'
 fi

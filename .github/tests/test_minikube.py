@@ -89,10 +89,11 @@ def calls(folder: Path) -> list[str]:
 
 
 @on_minikube
-def test_a_cluster_that_does_not_start_is_told_and_nothing_of_it_is_left(
-    lab: Path, port: str, tmp_path: Path, start: Start
+@pytest.mark.parametrize(("status", "after"), [(85, "delete"), (7, "stop")], ids=["there was none", "it was stopped"])
+def test_a_cluster_that_does_not_start_is_told_and_left_as_it_was(
+    lab: Path, status: int, after: str, port: str, tmp_path: Path, start: Start
 ) -> None:
-    minikube = "case $1 in status) exit 7 ;; start) exit 80 ;; esac"
+    minikube = f"case $1 in status) exit {status} ;; start) exit 80 ;; esac"
     path = stand_ins(tmp_path, docker="", kubectl="exit 1", minikube=minikube)
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
     assert script.ends() == 1
@@ -100,14 +101,25 @@ def test_a_cluster_that_does_not_start_is_told_and_nothing_of_it_is_left(
     assert [call for call in calls(tmp_path) if call.startswith("minikube")] == [
         "minikube status",
         "minikube start --cni=calico",  # its own network may not enforce policies
-        "minikube delete",
+        f"minikube {after}",
     ]
     assert not [call for call in calls(tmp_path) if "prune" in call]
 
 
 @on_minikube
+def test_a_cluster_that_does_not_answer_is_not_taken_for_an_empty_one(
+    lab: Path, port: str, tmp_path: Path, start: Start
+) -> None:
+    path = stand_ins(tmp_path, docker="", kubectl="exit 1", minikube="")
+    script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
+    assert script.ends() == 1
+    assert script.stderr == "kubectl does not get through to minikube: minikube status\n"
+    assert not [call for call in calls(tmp_path) if " apply " in call or " delete " in call]
+
+
+@on_minikube
 def test_a_cluster_that_was_running_is_not_deleted(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
-    path = stand_ins(tmp_path, docker="", kubectl='[[ "$*" != *"get namespace"* ]]', minikube="[ $1 != image ]")
+    path = stand_ins(tmp_path, docker="", kubectl="", minikube="[ $1 != image ]")
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
     assert script.ends() == 1  # the image is not loaded
     assert {call.split()[1] for call in calls(tmp_path) if call.startswith("minikube")} == {"status", "image"}
@@ -115,7 +127,7 @@ def test_a_cluster_that_was_running_is_not_deleted(lab: Path, port: str, tmp_pat
 
 @on_minikube
 def test_every_call_of_kubectl_names_the_context(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
-    path = stand_ins(tmp_path, docker="", kubectl='[[ "$*" != *"get namespace"* && "$*" != *rollout* ]]', minikube="")
+    path = stand_ins(tmp_path, docker="", kubectl='[[ "$*" != *rollout* ]]', minikube="")
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
     assert script.ends() == 1
     made = [call for call in calls(tmp_path) if call.startswith("kubectl")]

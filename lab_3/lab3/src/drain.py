@@ -1,4 +1,4 @@
-"""The server's last seconds: from SIGTERM on, each answer says `Connection: close`, and only then the server stops.
+"""The server's last seconds: from SIGTERM on, answers say `Connection: close`, and only then the server stops.
 
 uvicorn by itself closes idle connections in the moment that it is told to stop. A request that is on its way on one of
 them is lost, and clients do not send a POST twice: of 80 stops under load, 4 lost one.
@@ -28,11 +28,13 @@ class Drain:
         await self._app(scope, receive, answer)
 
     def _come_before_the_server(self) -> None:
-        loop, stop = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+        loop, handler = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+        if not callable(handler):  # not the server's: SIGTERM ends the process by itself
+            return
+        stop = handler
 
         def leave(number: int, frame: FrameType | None) -> None:
             self._leaving = True
-            if callable(stop):
-                loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, number, frame)
+            loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, number, frame)
 
         signal.signal(signal.SIGTERM, leave)

@@ -24,7 +24,7 @@ Compute = Callable[[list[Item]], Awaitable[list[Value]]]
 
 TIMEOUT = 0.1  # seconds, for an answer of Redis
 PAUSE = 2.0  # seconds that a failing Redis is left alone
-CONNECTIONS = 16  # to Redis at most: as many as one event loop can keep busy
+CONNECTIONS = 100  # to Redis at most: with fewer, one that takes nearly TIMEOUT would make requests queue
 logger = logging.getLogger("uvicorn.error")  # the server's own log
 
 
@@ -91,7 +91,7 @@ class Cache(Generic[Item, Value]):
     async def _read(self, keys: list[str]) -> dict[str, Value]:
         found: dict[str, Value] = {}
         stored = await self._ask(lambda: self._redis.mget(keys), len(keys)) if keys else None
-        for key, json in zip(keys, stored or (), strict=False):
+        for key, json in zip(keys, stored if isinstance(stored, list) else (), strict=False):  # who knows what answers
             if json is not None:
                 try:
                     found[key] = self._value.validate_json(json, strict=True)
@@ -126,7 +126,7 @@ class Cache(Generic[Item, Value]):
         while self._probe:
             await asyncio.sleep(PAUSE)
             with suppress(Exception):
-                await in_time(self._redis.ping())
+                await in_time(self._redis.mget([self._prefix]))  # what requests ask: PING may be all that works
                 self._probe = None
         logger.warning("Redis answers again")
 

@@ -34,8 +34,8 @@ step "${there[@]}" apply --filename infra/network-policies.yaml --filename infra
 step kubectl --context "$CLUSTER" apply --kustomize "$release"
 step "${there[@]}" rollout status deployment/redis --timeout 300s
 step "${there[@]}" rollout status deployment/api --timeout 600s
-steps+=("address=\$($gateway --output 'jsonpath={.status.loadBalancer.ingress[0].ip}')")
-ask_it() { steps+=("curl --fail-with-body --silent --show-error --max-time 30 --include --resolve $host:80:\$address $*"); }
+steps+=("address=\$($gateway --output 'jsonpath={.status.loadBalancer.ingress[0].ip}') && [ -n \"\$address\" ]")
+ask_it() { steps+=("curl --fail-with-body --silent --show-error --max-time 30 --retry 10 --retry-delay 3 --retry-all-errors --include --resolve $host:80:\$address $*"); }
 place='{"MedInc": 8.3252, "HouseAge": 41, "AveRooms": 6.984, "AveBedrms": 1.024, "Population": 322, "AveOccup": 2.556, "Latitude": 37.88, "Longitude": -122.23}'
 ask_it "http://$host/health"
 ask_it "--data '{\"data\": [$place]}' http://$host/predict"
