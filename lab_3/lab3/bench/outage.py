@@ -121,15 +121,21 @@ def report(samples: Samples, phases: list[tuple[str, float, float]]) -> None:
         print(f"\n{len(samples['dropped_iterations'])} requests could not be sent in time: this machine is too slow")
 
 
-def main() -> None:
+def k6_run() -> list[str]:
+    """k6 on the service of the cluster: what the command begins with."""
     k6 = shutil.which("k6", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if not k6:
         sys.exit("k6 is missing: https://grafana.com/docs/k6/latest/set-up/install-k6")
     port = kubectl("get", "service", "api", "--output", "jsonpath={.spec.ports[0].nodePort}")
     url = os.environ.get("URL", f"http://{run('minikube', 'ip').strip()}:{port}")
+    return [k6, "run", "--quiet", "--env", f"URL={url}"]
+
+
+def main() -> None:
+    command = k6_run()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "samples.csv"
-        command = [k6, "run", "--quiet", "--out", f"csv={file}", "--env", f"URL={url}", "--env", "SECONDS=3600"]
+        command += ["--out", f"csv={file}", "--env", "SECONDS=3600"]
         environment = os.environ | {"K6_CSV_TIME_FORMAT": "unix_milli"}
         with subprocess.Popen(  # noqa: S603
             [*command, "bench/load.js"],

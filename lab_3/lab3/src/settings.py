@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis.asyncio.connection import parse_url
+
+from .cache import RedisUrl
 
 
 class Settings(BaseSettings):
@@ -14,7 +15,7 @@ class Settings(BaseSettings):
 
     model_path: Path = Field(default=Path(__file__).parents[1] / "model_pipeline.pkl")
     max_body_bytes: int = Field(default=8 * 2**20, ge=1)
-    redis_url: Annotated[str, AfterValidator(lambda url: parse_url(url) and url)] | None = None  # none: no cache
+    redis_url: RedisUrl | None = None  # none: no cache
     cache_ttl_seconds: int = Field(default=86_400, ge=1, le=10**9)
     drain_seconds: float = Field(default=0, ge=0, le=60)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None  # none: the server's own --log-level

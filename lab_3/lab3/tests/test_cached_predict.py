@@ -124,7 +124,11 @@ def test_ten_thousand_block_groups_are_cached_too(url: str, held_out: HeldOut) -
     ("name", "value", "told"),
     [
         ("REDIS_URL", "localhost", "redis://"),
-        ("REDIS_URL", "redis://localhost:six", "Port"),
+        ("REDIS_URL", "redis://localhost:six", "redis://"),
+        ("REDIS_URL", "redis://localhost:99999", "redis://"),
+        ("REDIS_URL", "redis://localhost/zero", "redis://"),
+        ("REDIS_URL", "redis://localhost?db=0&timeout=1", "redis://"),
+        ("REDIS_URL", "redis://:secret/word@localhost:1", "redis://"),
         ("CACHE_TTL_SECONDS", "0", "greater than or equal to 1"),
         ("CACHE_TTL_SECONDS", "a day", "valid integer"),
     ],
@@ -133,6 +137,7 @@ def test_a_wrong_setting_of_the_cache_is_named_with_what_it_may_be(name: str, va
     line = last_words(**{name: value})
     assert line.startswith(name + ": ")
     assert told in line
+    assert "secret" not in line
 
 
 def test_a_redis_that_is_not_there_costs_one_line_of_log(tmp_path: Path, held_out: HeldOut) -> None:

@@ -7,7 +7,6 @@ groups each for LOAD (90) seconds, waits until the pods have gone again, and tak
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 
 from .machine import machine
-from .outage import NAMESPACE, PROJECT, kubectl, run
+from .outage import NAMESPACE, PROJECT, k6_run, kubectl, run
 
 LOAD = int(os.environ.get("LOAD", "90"))
 OVERLAY = f"namespace: {NAMESPACE}\nresources:\n  - ../dev\ncomponents:\n  - ../../components/hpa\n"
@@ -39,11 +38,7 @@ def wait(pods: range, seconds: int, what: str) -> float:
 
 
 def main() -> None:
-    k6 = shutil.which("k6", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if not k6:
-        sys.exit("k6 is missing: https://grafana.com/docs/k6/latest/set-up/install-k6")
-    port = kubectl("get", "service", "api", "--output", "jsonpath={.spec.ports[0].nodePort}")
-    url = os.environ.get("URL", f"http://{run('minikube', 'ip').strip()}:{port}")
+    command = k6_run()
     with tempfile.TemporaryDirectory(dir=PROJECT / ".k8s" / "overlays") as folder:
         (Path(folder) / "kustomization.yaml").write_text(OVERLAY)
         run("kubectl", "--context", "minikube", "apply", "--kustomize", folder)
@@ -51,8 +46,8 @@ def main() -> None:
         wait(range(2, 3), 180, "before")
         time.sleep(90)  # what the pods' own start took is forgotten by then
         wait(range(2, 3), 180, "before")
-        command = [k6, "run", "--quiet", "--env", f"URL={url}", "--env", "ROWS=20", "--env", "PERCENT_NEW=30"]
-        command += ["--env", f"SECONDS={LOAD}", "--summary-trend-stats", "med,p(99)", "bench/load.js"]
+        command += ["--env", "ROWS=20", "--env", "PERCENT_NEW=30", "--env", f"SECONDS={LOAD}"]
+        command += ["--summary-trend-stats", "med,p(99)", "bench/load.js"]
         with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
             out = wait(range(3, 99), LOAD, "out")
             said, _ = process.communicate()

