@@ -42,8 +42,8 @@ containers='' network='' cluster='' made='' folder=''
 finish() {
   local status=$? pid
   trap '' INT TERM
-  [ -z "$(jobs -p)$folder$containers$network$cluster$made" ] || heading clean up
-  for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; done
+  [ -z "$(jobs -rp)$folder$containers$network$cluster$made" ] || heading clean up
+  for pid in $(jobs -rp); do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; done
   [ -z "$folder" ] || rm -rf "$folder"
   for container in $containers; do docker rm --force "$container" >/dev/null 2>&1 && echo "removed container $container" || true; done
   [ -z "$network" ] || { docker network rm "$network" >/dev/null 2>&1 && echo "removed network $network" || true; }

@@ -12,6 +12,8 @@ pip() { # environment packages...: a dot for each package
     { echo; fail "the packages could not be installed; is there a network? pip says: $(grep -m 1 '^ERROR' .venv/pip.log)"; }
 }
 
+make_environment() { (trap '' INT; exec "$python" -m venv "$1"); } # Ctrl-C waits for its seconds: Python would answer in pages
+
 [ ! -e .venv/poetry.lock ] || cmp -s poetry.lock .venv/poetry.lock || rm -rf .venv # the lock has changed since
 missing=''
 for group in main "$@"; do [ -e ".venv/installed-$group" ] || missing=$missing,$group; done
@@ -29,10 +31,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 printf 'installing%s from poetry.lock ' "$missing" | tr , ' '
-"$python" -m venv .venv
+make_environment .venv
 if [ -z "${POETRY:-}" ]; then
   POETRY=.venv/poetry/bin/poetry
-  [ -x "$POETRY" ] || { "$python" -m venv .venv/poetry; pip .venv/poetry poetry==2.5.1 poetry-plugin-export==1.10.1; }
+  [ -x "$POETRY" ] || { make_environment .venv/poetry; pip .venv/poetry poetry==2.5.1 poetry-plugin-export==1.10.1; }
 fi
 "$POETRY" export --quiet --only "${missing#,}" --output .venv/requirements.txt
 pip .venv --require-hashes --requirement .venv/requirements.txt

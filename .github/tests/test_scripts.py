@@ -270,6 +270,7 @@ def test_ctrl_c_while_it_installs_leaves_nothing_half_made(
             script.interrupt()
             connection.close()
         assert script.ends() == 130
+    assert "Traceback" not in script.stderr
     assert not (copy / ".venv").exists()
 
 
