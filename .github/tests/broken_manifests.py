@@ -205,6 +205,17 @@ CHANGES: dict[str, dict[str, list[tuple[str, Any, str]]]] = {
             ("spec.egress.1", ..., "PeerAuthentication default: a pod's proxy cannot ask for names"),
         ],
     },
+    "final_project dev": {
+        API: [
+            (f"{POD}.terminationGracePeriodSeconds", 75, "is killed before preStop and the server are done"),
+            (
+                f"{BOX}.resources.limits.cpu",
+                ...,
+                "no CPU limit, and it would have as many threads as the node has cores",
+            ),
+        ],
+        f"{API}, container api": [(f"{BOX}.resources.limits.cpu", "1", "a CPU limit below 2, the threads in use")],
+    },
 }
 BROKEN = [
     (mix, what.partition(",")[0], path, value, sentence if is_whole(sentence) else f"{what}: {sentence}")

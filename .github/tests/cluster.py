@@ -50,14 +50,14 @@ def kubectl(*words: str, given: str | None = None, namespace: str = NAMESPACE) -
     return run("kubectl", "--context", CONTEXT, "--namespace", namespace, *words, given=given)
 
 
-def found(*words: str) -> list[dict[str, Any]]:
+def found(*words: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
     """What `kubectl get` finds."""
-    items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "--output", "json"))["items"]
+    items: list[dict[str, Any]] = json.loads(kubectl("get", *words, "--output", "json", namespace=namespace))["items"]
     return items
 
 
-def pods(name: str) -> list[dict[str, Any]]:
-    return found("pods", "--selector", f"app.kubernetes.io/name={name}")
+def pods(name: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+    return found("pods", "--selector", f"app.kubernetes.io/name={name}", namespace=namespace)
 
 
 def nodes() -> list[str]:
@@ -143,12 +143,12 @@ def answers(url: str) -> bool:
 
 
 class Load:
-    """A run of bench/load.js in the background, and after its end what it found: (Unix time, value) by metric."""
+    """A run of a script of k6 in the background, and after its end what it found: (Unix time, value) by metric."""
 
-    def __init__(self, lab: str, url: str, seconds: int, folder: Path) -> None:
+    def __init__(self, lab: str, url: str, seconds: int, folder: Path, script: str) -> None:
         environment = os.environ | {"K6_CSV_TIME_FORMAT": "unix_milli", "K6_NO_USAGE_REPORT": "true"}
         self._csv, self._log = folder / "samples.csv", folder / "k6.log"
-        command = [str(K6), "run", "--quiet", "--no-color", "--out", f"csv={self._csv}", "bench/load.js"]
+        command = [str(K6), "run", "--quiet", "--no-color", "--out", f"csv={self._csv}", script]
         for setting in (f"URL={url}", f"SECONDS={seconds}"):
             command += ["--env", setting]
         with self._log.open("w") as log:
@@ -184,9 +184,9 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(lab: str, url: str, seconds: int, folder: Path) -> Iterator[Load]:
+def load(lab: str, url: str, seconds: int, folder: Path, script: str = "bench/load.js") -> Iterator[Load]:
     """The load, from its first request on; what is done under it must end before it does."""
-    under = Load(lab, url, seconds, folder)
+    under = Load(lab, url, seconds, folder, script)
     try:
         until(lambda: under._csv.exists() and under._csv.stat().st_size > 10_000, "k6 started", 60)
         yield under

@@ -79,12 +79,17 @@ def around(overlay: Path, components: list[str], more: str) -> list[Manifest]:
 
 
 def mixes() -> list[str]:
-    """All that can stand in one namespace: `lab_3`, `lab_4 dev`, `lab_4 dev istio+hpa`, `lab_4 release`, ..."""
+    """All that can stand in one namespace: `lab_3`, `lab_4 dev`, `lab_4 dev istio+hpa`, `lab_4 release`, ...
+
+    The final project's dev has an autoscaler already.
+    """
     found = [lab for lab in PLAIN if lab not in OVERLAYS]
     for lab, overlays in OVERLAYS.items():
         found += [f"{lab} {overlay.name}" for overlay in overlays] + [f"{lab} release"]
-        for count in range(1, len(OPTIONS) + 1):
-            found += [f"{lab} dev {'+'.join(mix)}" for mix in itertools.combinations(OPTIONS, count)]
+        (dev,) = (read(path / "kustomization.yaml")[0] for path in overlays if path.name == "dev")
+        options = [option for option in OPTIONS if f"../../components/{option}" not in dev.get("components", [])]
+        for count in range(1, len(options) + 1):
+            found += [f"{lab} dev {'+'.join(mix)}" for mix in itertools.combinations(options, count)]
         found += [f"{lab} dev monitoring+managed-prometheus"]
     return found
 

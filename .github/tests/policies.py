@@ -9,9 +9,10 @@ from manifests import Manifest, name
 
 Rule = Callable[[list[Manifest]], Iterator[str]]
 LABELS = {f"app.kubernetes.io/{label}" for label in ("name", "instance", "version", "component", "part-of")}
-SERVER_FINISHES = 20  # seconds: --timeout-graceful-shutdown in the Dockerfile
+INSTANCE = "app.kubernetes.io/instance"
+SERVER_FINISHES = {"housing": 20, "sentiment": 65}  # seconds: --timeout-graceful-shutdown in the Dockerfile
 BUSY_START = 20  # seconds a start takes at most
-THREADS = 2  # of a service that use CPU: the server's and the model's
+THREADS = 2  # of a service that use CPU: the server's and the model's, or the two of the final project's model
 UNITS = {"": 1, "m": 0.001, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 RETRIES = {"connect-failure", "refused-stream", "unavailable"}
 GATEWAY, ISTIOD, DNS = "aks-istio-ingress", "aks-istio-system", "kube-system"
@@ -229,6 +230,10 @@ def resources_are_asked_for(world: list[Manifest]) -> Iterator[str]:
     for where, container in containers(world, "inference"):
         if number((dig(container, "resources.limits") or {}).get("cpu", THREADS)) < THREADS:
             yield f"{where}: a CPU limit below {THREADS}, the threads in use"
+    for where, one, pod in workloads(world, "inference"):
+        limits = [dig(container, "resources.limits.cpu") for container in pod["containers"]]
+        if pod_labels(one).get(INSTANCE) == "sentiment" and None in limits:
+            yield f"{where}: no CPU limit, and it would have as many threads as the node has cores"
 
 
 @rule
@@ -255,13 +260,14 @@ def a_rollout_takes_nothing_away(world: list[Manifest]) -> Iterator[str]:
 
 @rule
 def who_goes_finishes_first(world: list[Manifest]) -> Iterator[str]:
-    for where, _, pod in workloads(world, "inference"):
+    for where, one, pod in workloads(world, "inference"):
         sleeps = [dig(container, "lifecycle.preStop.sleep.seconds") or 0 for container in pod["containers"]]
         if min(sleeps) < 5:
             yield f"{where}: no preStop sleep of 5 s"
         settings = [entry for container in pod["containers"] for entry in container.get("env", [])]
         drains = sum(int(entry["value"]) for entry in settings if entry["name"] == "DRAIN_SECONDS")
-        if pod.get("terminationGracePeriodSeconds", 30) <= max(sleeps) + drains + SERVER_FINISHES:
+        finishes = SERVER_FINISHES[pod_labels(one)[INSTANCE]]
+        if pod.get("terminationGracePeriodSeconds", 30) <= max(sleeps) + drains + finishes:
             yield f"{where}: is killed before preStop and the server are done"
 
 

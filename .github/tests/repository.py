@@ -19,12 +19,19 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-LABS = [path.parent for path in files("*/run.sh")]
+# Its run.sh is lab_4's but for the exercise (test_ladder.py): what takes seconds and is about the rest runs on lab_4's.
+FINAL = ROOT / "final_project"
+LABS = sorted((path.parent for path in files("*/run.sh")), key=lambda lab: (lab == FINAL, lab))  # up the ladder
 
 
 def project(lab: Path) -> Path:
     """The folder of a lab that has its pyproject.toml."""
     return next(path.parent for path in files(f"{lab.name}/*pyproject.toml"))
+
+
+def package(lab: Path) -> str:
+    """The folder of its project that has the service."""
+    return "finalproject" if lab == FINAL else "src"
 
 
 def dead_url() -> str:

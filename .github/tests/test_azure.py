@@ -1,5 +1,6 @@
-"""lab_4's scripts for Azure, against stand-ins for az, docker, kubectl and kubelogin: what they ask for, in an order
-that works, and what they refuse. No call leaves this machine; the real Azure CLI, where there is one, checks the words.
+"""lab_4's scripts for Azure, which the final project has as they are, against stand-ins for az, docker, kubectl and
+kubelogin: what they ask for, in an order that works, and what they refuse. No call leaves this machine; the real Azure
+CLI, where there is one, checks the words.
 """
 
 import os

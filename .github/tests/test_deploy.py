@@ -1,5 +1,5 @@
-"""lab_4's `./run.sh aks`, with the stand-ins of test_azure.py: what it shows, in which order it deploys, what it
-refuses."""
+"""`./run.sh aks` of lab_4, which the final project has as it is, with the stand-ins of test_azure.py: what it shows, in
+which order it deploys, what it refuses."""
 
 import shlex
 from pathlib import Path
@@ -125,6 +125,13 @@ def test_no_release_is_told_and_so_is_one_for_another_namespace(lab: Lab) -> Non
     assert "is for another NAMESPACE than infra/azure/azure.env: ./build-push.sh" in lab.refused(DEPLOY, "--yes")
     (lab.root / ".k8s/overlays/release/kustomization.yaml").unlink()
     assert lab.refused(DEPLOY) == "no .k8s/overlays/release/kustomization.yaml: ./build-push.sh writes it"
+
+
+def test_the_final_projects_release_is_one_folder_up(lab: Lab) -> None:
+    (lab.root / ".k8s").rename(lab.root.parent / ".k8s")
+    assert "apply --kustomize ../.k8s/overlays/release\n" in lab.done(DEPLOY, "--dry-run")
+    (lab.root.parent / ".k8s/overlays/release/kustomization.yaml").unlink()
+    assert lab.refused(DEPLOY) == "no ../.k8s/overlays/release/kustomization.yaml: ./build-push.sh writes it"
 
 
 def test_run_sh_aks_is_this_script(lab: Lab) -> None:

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from repository import LABS, name, project
+from repository import LABS, name, package, project
 
 # MB that an image may add to its base, and what lies in /app
-LARGEST = {"lab_1": 45, "lab_2": 280, "lab_3": 290, "lab_4": 290}
+LARGEST = {"lab_1": 45, "lab_2": 280, "lab_3": 290, "lab_4": 290, "final_project": 230}
 MODEL = {"manifest.json", "model_pipeline.pkl"}
 IN_APP = {"lab_1": {"src", "venv"}, **dict.fromkeys(("lab_2", "lab_3", "lab_4"), {"src", "venv"} | MODEL)}
+IN_APP |= {"final_project": {"finalproject", "model", "venv"}}
 
 # what run.sh calls it: from lab_3 on a cluster has to tell one release from another
 IMAGES = {"lab_1": "lab1", "lab_2": "lab2", "lab_3": "lab3:3.0.0", "lab_4": "lab4:4.0.0"}
+IMAGES |= {"final_project": "finalproject:6.0.0"}
 
 pytestmark = pytest.mark.skipif(
     subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0, reason="Docker is not running"
@@ -77,7 +79,7 @@ def test_the_environment_is_roots_and_nobody_can_write_below_app(lab: Path) -> N
 
 def test_it_holds_the_service_and_nothing_else(lab: Path) -> None:
     assert set(inside(lab, "ls", "-A", "/app").stdout.split()) == IN_APP[lab.name]
-    assert inside(lab, "find", "/app/src", "-type", "f", "!", "-name", "*.py").stdout == ""
+    assert inside(lab, "find", f"/app/{package(lab)}", "-type", "f", "!", "-name", "*.py").stdout == ""
     packages = inside(lab, "ls", "/app/venv/lib/python3.11/site-packages").stdout.split()
     assert "fastapi" in packages
     assert not {"poetry", "pip", "pytest", "mypy"} & set(packages)

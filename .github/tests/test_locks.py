@@ -21,6 +21,8 @@ from repository import LABS, ROOT, files, name, project
 PYTHONS = [(3, 11), (3, 12), (3, 13), (3, 14)]
 PLATFORMS = [("Linux", "x86_64"), ("Linux", "aarch64"), ("macOS", "x86_64"), ("macOS", "arm64")]
 LOCKS = files("*poetry.lock")
+# ONNX Runtime has none for Intel Macs since 1.24. There the final project runs in Docker.
+NO_WHEEL = re.compile(r"onnxruntime \S+: no wheel for Python \S+ on macOS x86_64")
 
 
 def read(lock: Path) -> list[dict[str, Any]]:
@@ -92,7 +94,12 @@ def test_no_package_comes_from_a_mirror(lock: Path) -> None:
     [pytest.param(lock, group, id=f"{name(lock)} {group}") for lock in LOCKS for group in groups(lock)],
 )
 def test_what_serves_or_tests_has_a_wheel_for_every_python_and_platform(lock: Path, group: str) -> None:
-    assert list(missing(read(lock), group)) == []
+    assert [told for told in missing(read(lock), group) if not NO_WHEEL.fullmatch(told)] == []
+
+
+def test_the_exception_is_still_one() -> None:
+    told = missing(read(ROOT / "final_project" / "finalproject" / "poetry.lock"), "main")
+    assert len([line for line in told if NO_WHEEL.fullmatch(line)]) == len(PYTHONS)
 
 
 def test_every_lab_serves() -> None:

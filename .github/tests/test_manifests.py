@@ -9,7 +9,7 @@ import yaml
 from broken_manifests import BROKEN, REFUSED
 from manifests import OPTIONS, OVERLAYS, PLAIN, broken, kustomize, mixes, read, rendered, schema_errors
 from manifests import name as of
-from policies import SERVER_FINISHES, wrong
+from policies import INSTANCE, SERVER_FINISHES, wrong
 from repository import ROOT, files, name, project
 
 every_mix = pytest.mark.parametrize("mix", mixes())
@@ -38,8 +38,9 @@ def test_a_plain_manifest_goes_where_kubectl_is_told(path: Path) -> None:
 
 @pytest.mark.parametrize("lab", PLAIN)
 def test_the_server_gives_up_when_the_manifests_think(lab: str) -> None:
+    instance = read(PLAIN[lab][0])[0]["metadata"]["labels"][INSTANCE]
     text = (project(ROOT / lab) / "Dockerfile").read_text()
-    assert f'"--timeout-graceful-shutdown", "{SERVER_FINISHES}"' in text
+    assert f'"--timeout-graceful-shutdown", "{SERVER_FINISHES[instance]}"' in text
 
 
 @pytest.mark.parametrize("what", ["Deployment api", "PodDisruptionBudget api", "NetworkPolicy api"])

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 import cluster
-from repository import LABS, name, project
+from repository import FINAL, LABS, name, project
 from scripts import Start, answers, commands
 
 HEADINGS = ["build", "start", "wait", "exercise", "clean up"]
 NAMESPACE = "w255"
 
-on_minikube = pytest.mark.parametrize(
-    "lab", [lab for lab in LABS if "minikube start" in (lab / "run.sh").read_text()], ids=name
-)
+ON_MINIKUBE = [lab for lab in LABS if "minikube start" in (lab / "run.sh").read_text()]
+on_minikube = pytest.mark.parametrize("lab", ON_MINIKUBE, ids=name)
+# test_cluster_final.py begins with a run.sh that deploys and exercises
+but_the_final = pytest.mark.parametrize("lab", [lab for lab in ON_MINIKUBE if lab != FINAL], ids=name)
 needs_cluster = pytest.mark.skipif(bool(cluster.lacking()), reason=f"needs a cluster: {cluster.lacking()}")
 
 
@@ -39,7 +40,7 @@ def there() -> bool:
 
 
 @needs_cluster
-@on_minikube
+@but_the_final
 def test_it_deploys_exercises_and_cleans_up_also_after_an_earlier_run(
     lab: Path, no_namespace: None, port: str, start: Start
 ) -> None:
@@ -58,7 +59,7 @@ def test_it_deploys_exercises_and_cleans_up_also_after_an_earlier_run(
 
 
 @needs_cluster
-@on_minikube
+@but_the_final
 def test_a_namespace_that_it_did_not_make_is_left_alone(lab: Path, no_namespace: None, port: str, start: Start) -> None:
     kubectl("create", "namespace", NAMESPACE)
     kubectl("--namespace", NAMESPACE, "create", "configmap", "of-somebody")
@@ -69,7 +70,7 @@ def test_a_namespace_that_it_did_not_make_is_left_alone(lab: Path, no_namespace:
 
 
 @needs_cluster
-@on_minikube
+@but_the_final
 def test_ctrl_c_takes_the_namespace_away(lab: Path, no_namespace: None, port: str, start: Start) -> None:
     script = start(lab / "run.sh", "minikube", PORT=port)
     script.says("== wait")
@@ -100,7 +101,8 @@ def test_a_cluster_that_does_not_start_is_told_and_left_as_it_was(
     assert script.stderr == "minikube did not start; ./run.sh local needs none\n"
     assert [call for call in calls(tmp_path) if call.startswith("minikube")] == [
         "minikube status",
-        "minikube start --cni=calico",  # its own network may not enforce policies
+        # its own network may not enforce policies; and the final project has an autoscaler
+        "minikube start --cni=calico" + (" --addons=metrics-server" if lab == FINAL else ""),
         f"minikube {after}",
     ]
     assert not [call for call in calls(tmp_path) if "prune" in call]
@@ -146,7 +148,7 @@ def test_a_missing_tool_is_told(lab: Path, tool: str, port: str, tmp_path: Path,
     assert script.stdout == ""
 
 
-@on_minikube
+@but_the_final
 def test_with_no_mode_and_no_minikube_it_goes_on_local(
     lab: Path, installed: None, port: str, tmp_path: Path, start: Start
 ) -> None:

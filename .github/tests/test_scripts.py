@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from repository import LABS, ROOT, dead_url, files, name, project, without
+from repository import FINAL, LABS, ROOT, dead_url, files, name, project, without
 from scripts import NO_DOCKER, Start, answers, commands, until, url
 
 SCRIPTS = files("*.sh", ".ci/run")
@@ -21,6 +21,7 @@ VENV = Path(sys.executable).parent
 
 pytestmark = pytest.mark.usefixtures("installed")
 every_lab = pytest.mark.parametrize("lab", LABS, ids=name)
+every_lab_but_the_final = pytest.mark.parametrize("lab", [lab for lab in LABS if lab != FINAL], ids=name)
 
 
 # What they look like
@@ -104,8 +105,15 @@ def test_docker_that_was_typed_and_does_not_run_is_told(lab: Path, port: str, st
 # run.sh: what it does
 
 
-@every_lab
-@pytest.mark.parametrize("surroundings", ["Docker does not run", "neither Docker nor curl"])
+@pytest.mark.parametrize(
+    ("lab", "surroundings"),
+    [
+        pytest.param(lab, surroundings, id=f"{name(lab)} {surroundings}")
+        for lab in LABS
+        for surroundings in ("Docker does not run", "neither Docker nor curl")
+        if lab != FINAL or surroundings == "neither Docker nor curl"
+    ],
+)
 def test_with_no_mode_and_no_docker_it_says_so_and_goes_on_local(
     lab: Path, surroundings: str, port: str, tmp_path: Path, start: Start
 ) -> None:
@@ -120,9 +128,16 @@ def test_with_no_mode_and_no_docker_it_says_so_and_goes_on_local(
     assert not answers(port)
 
 
-@every_lab
-@pytest.mark.parametrize("moment", ["== start", "== wait", "kept at "])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+@pytest.mark.parametrize(
+    ("lab", "moment", "number"),
+    [
+        pytest.param(lab, moment, number, id=f"{name(lab)} {moment} {number.name}")
+        for lab in LABS
+        for moment in ("== start", "== wait", "kept at ")
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if lab != FINAL or (moment, number) == ("kept at ", signal.SIGINT)
+    ],
+)
 def test_when_it_is_stopped_it_cleans_up(lab: Path, moment: str, number: int, port: str, start: Start) -> None:
     script = start(lab / "run.sh", "local", "--keep", PORT=port)
     script.says(moment)
@@ -139,7 +154,7 @@ def test_when_it_is_stopped_it_cleans_up(lab: Path, moment: str, number: int, po
         assert "\n== clean up\nstopped process " in script.stdout
 
 
-@every_lab
+@every_lab_but_the_final
 def test_ctrl_c_before_it_has_noted_the_service_stops_that_too(
     lab: Path, port: str, tmp_path: Path, start: Start
 ) -> None:

@@ -114,6 +114,15 @@ def test_every_lab_is_in_its_workflows() -> None:
     ]
 
 
+def test_a_newcomers_command_is_the_first_of_the_readme() -> None:
+    (command,) = (
+        step["run"]
+        for step in jobs((ROOT / ".github/workflows/labs.yml").read_text())["newcomer"]["steps"]
+        if "run" in step
+    )
+    assert re.findall(r"^```sh\n(.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)[0] == command
+
+
 def test_dependabot_knows_every_project() -> None:
     updates = {update["package-ecosystem"]: update for update in yaml.safe_load(DEPENDABOT.read_text())["updates"]}
     told = {ecosystem: set(update.get("directories", [])) for ecosystem, update in updates.items()}
@@ -174,4 +183,4 @@ def test_kept_credentials_and_a_dependabot_without_patience_are_told_by_zizmor(t
 
 def test_a_script_that_is_not_there_is_told() -> None:
     text = (ROOT / ".github/workflows/images.yml").read_text()
-    assert strangers(text.replace("/run.sh", "/start.sh")) == [f"./{lab.name}/start.sh docker" for lab in LABS]
+    assert strangers(text.replace("/run.sh", "/start.sh")) == sorted(f"./{lab.name}/start.sh docker" for lab in LABS)

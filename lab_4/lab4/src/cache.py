@@ -7,7 +7,8 @@ computed once, in one request or in several that run at the same time.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import Annotated, Any, Generic, TypeVar
@@ -61,6 +62,7 @@ class Cache(Generic[Item, Value]):
         self._prefix, self._seconds = prefix, seconds
         self._value: TypeAdapter[Value] = TypeAdapter(value)
         self._flights: dict[str, asyncio.Task[dict[str, Value]]] = {}  # by key: what somebody computes just now
+        self._waiters: Counter[asyncio.Task[dict[str, Value]]] = Counter()
         self._probe: asyncio.Task[None] | None = None  # runs while Redis is left alone
         self.hits = self.misses = self.errors = 0
 
@@ -68,20 +70,24 @@ class Cache(Generic[Item, Value]):
         """A value for each item, and how many of them came from Redis; `compute` is called once, for the others.
 
         What `compute` raises, this raises, in every request that waits for one of its items, and nothing is stored.
+        When all of these are cancelled, it is too.
         """
         keys = [f"{self._prefix}:{sha256(to_json(item)).hexdigest()}" for item in items]
         wanted = dict(zip(keys, items, strict=True))
-        flights = {key: self._flights[key] for key in wanted if key in self._flights}
-        found = await self._read([key for key in wanted if key not in flights])
-        missing = {key: item for key, item in wanted.items() if key not in found and key not in flights}
-        flights |= {key: self._flights[key] for key in missing if key in self._flights}
-        mine = {key: item for key, item in missing.items() if key not in flights}
-        if mine:
-            flight = asyncio.create_task(self._fly(mine, compute))  # a task: it goes on when this request is cancelled
-            self._flights |= dict.fromkeys(mine, flight)
-            flights |= dict.fromkeys(mine, flight)
-        if flights:
-            await asyncio.wait(set(flights.values()))
+        flights = self._join(wanted)
+        try:
+            found = await self._read([key for key in wanted if key not in flights])
+            missing = {key: item for key, item in wanted.items() if key not in found and key not in flights}
+            flights |= self._join(missing)
+            mine = {key: item for key, item in missing.items() if key not in flights}
+            if mine:
+                flight = asyncio.create_task(self._fly(mine, compute))  # goes on when this request is cancelled
+                self._flights |= dict.fromkeys(mine, flight)
+                flights |= self._join(mine)
+            if flights:
+                await asyncio.wait(set(flights.values()))
+        finally:
+            self._leave(flights)
         values = found | {key: flight.result()[key] for key, flight in flights.items()}
         hits = sum(key in found for key in keys)
         self.hits += hits
@@ -93,6 +99,22 @@ class Cache(Generic[Item, Value]):
             self._probe.cancel()
         await self._redis.aclose()
 
+    def _join(self, keys: Iterable[str]) -> dict[str, asyncio.Task[dict[str, Value]]]:
+        """Those of the keys that somebody computes."""
+        flights = {
+            key: self._flights[key] for key in keys if key in self._flights and not self._flights[key].cancelling()
+        }
+        self._waiters.update(flights.values())
+        return flights
+
+    def _leave(self, flights: dict[str, asyncio.Task[dict[str, Value]]]) -> None:
+        """What nobody waits for any more is not computed any more."""
+        self._waiters.subtract(flights.values())
+        for flight in set(flights.values()):
+            if not self._waiters[flight]:
+                del self._waiters[flight]
+                flight.cancel()
+
     async def _fly(self, items: dict[str, Item], compute: Compute[Item, Value]) -> dict[str, Value]:
         try:
             values = dict(zip(items, await compute(list(items.values())), strict=True))
@@ -100,7 +122,8 @@ class Cache(Generic[Item, Value]):
             return values
         finally:
             for key in items:
-                del self._flights[key]
+                if self._flights[key] is asyncio.current_task():
+                    del self._flights[key]
 
     async def _read(self, keys: list[str]) -> dict[str, Value]:
         found: dict[str, Value] = {}

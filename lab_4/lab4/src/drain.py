@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Drain:
-    """ASGI middleware. `seconds` is time for each client to ask once more; with 0, all is as without it."""
+    """ASGI middleware. `seconds` is time for each client to ask once more; with 0, all is as without it.
+    A request's state says whether the service is `leaving`."""
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app, self._seconds, self._leaving = app, seconds, False
@@ -25,6 +26,7 @@ class Drain:
 
         if scope["type"] == "lifespan" and self._seconds:
             self._come_before_the_server()
+        scope.setdefault("state", {})["leaving"] = self._leaving
         await self._app(scope, receive, answer)
 
     def _come_before_the_server(self) -> None:

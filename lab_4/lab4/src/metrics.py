@@ -1,12 +1,10 @@
 """What the service tells Prometheus, at GET /metrics."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sized
+from typing import Any, TypeVar
 
-import numpy as np
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
-from numpy.typing import NDArray
 from prometheus_client import REGISTRY, Histogram, Info
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
@@ -17,11 +15,12 @@ from .cache import Cache
 
 # seconds: a hit takes 1 ms, a block group that is computed 2, 10,000 of them 400, and who waits for a loaded pod longer
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
-Predict = Callable[[NDArray[np.float64]], list[float]]
+Items = TypeVar("Items", bound=Sized)
+Predictions = TypeVar("Predictions")
 
 prediction_time = Histogram("prediction_seconds", "Time of one call of the model", buckets=SECONDS)
 batch_size = Histogram(
-    "prediction_batch_size", "Block groups in one call of the model", buckets=(1, 2, 5, 10, 50, 100, 500, 1000, 5000)
+    "prediction_batch_size", "Items in one call of the model", buckets=(1, 2, 5, 10, 50, 100, 500, 1000, 5000)
 )
 model = Info("model", "The model that answers")
 
@@ -38,11 +37,11 @@ class CacheCounts(Collector):
         yield CounterMetricFamily("cache_errors", "Items that Redis failed to give or take", self._cache.errors)
 
 
-def measured(predict: Predict) -> Predict:
-    def measure(rows: NDArray[np.float64]) -> list[float]:
-        batch_size.observe(len(rows))
+def measured(predict: Callable[[Items], Predictions]) -> Callable[[Items], Predictions]:
+    def measure(items: Items) -> Predictions:
+        batch_size.observe(len(items))
         with prediction_time.time():
-            return predict(rows)
+            return predict(items)
 
     return measure
 

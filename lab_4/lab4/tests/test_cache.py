@@ -26,13 +26,25 @@ class Lengths:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
+        self.left = 0  # calls that were cancelled
         self.go = asyncio.Event()
         self.go.set()
 
     async def __call__(self, items: list[str]) -> list[float]:
         self.asked.append(items)
-        await self.go.wait()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.left += 1
+            raise
         return [len(item) / 3 for item in items]
+
+    async def called(self, times: int = 1) -> None:
+        for _ in range(3_000):
+            if len(self.asked) >= times:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("not within half a minute")
 
 
 def running(
@@ -143,6 +155,115 @@ def test_who_leaves_takes_nobodys_answer_along(valkey: ValkeyServer) -> None:
         assert await second == ([1 / 3], 0)
         assert await cache.get(["a"], lengths) == ([1 / 3], 1)
         assert lengths.asked == [["a"]]
+
+    running(valkey.connection_url, use)
+
+
+@pytest.mark.parametrize("leaver", [0, 1])
+def test_while_one_of_two_waits_what_both_want_is_computed_once(valkey: ValkeyServer, leaver: int) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        lengths.go.clear()
+        both = [asyncio.create_task(cache.get(["a"], lengths)) for _ in range(2)]
+        await lengths.called()
+        both[leaver].cancel()
+        await asyncio.sleep(0.1)
+        lengths.go.set()
+        assert await both[1 - leaver] == ([1 / 3], 0)
+        assert (lengths.asked, lengths.left) == ([["a"]], 0)
+
+    running(valkey.connection_url, use)
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["redis up", "redis down"])
+def test_when_all_leave_nothing_is_computed_any_more(valkey: ValkeyServer, there: bool) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        lengths.go.clear()
+        all_of_them = [asyncio.create_task(cache.get(["a", "bb", "a"][: n + 1], lengths)) for n in range(3)]
+        await asyncio.sleep(0.3)
+        assert lengths.left == 0
+        for request in all_of_them:
+            request.cancel()
+        assert [type(left) for left in await asyncio.gather(*all_of_them, return_exceptions=True)] == [
+            asyncio.CancelledError
+        ] * 3
+        await asyncio.sleep(0.1)
+        assert lengths.left == len(lengths.asked) > 0
+        lengths.go.set()
+        assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 0)
+        assert (cache.hits, cache.misses) == (0, 2)
+
+    url = valkey.connection_url
+    if not there:
+        valkey.stop()
+    running(url, use)
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_who_comes_as_the_last_one_leaves_gets_an_answer(valkey: ValkeyServer, turns: int) -> None:
+    """In the same turn of the loop, or some turns later."""
+
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        lengths.go.clear()
+        first = asyncio.create_task(cache.get(["a", "bb"], lengths))
+        await lengths.called()
+        first.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        second = asyncio.create_task(cache.get(["bb", "ccc"], lengths))
+        third = asyncio.create_task(cache.get(["bb"], lengths))
+        lengths.go.set()
+        assert await second == ([2 / 3, 1.0], 0)
+        assert await third == ([2 / 3], 0)
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert [item for asked in lengths.asked[1:] for item in asked].count("bb") == 1
+
+    running(valkey.connection_url, use)
+
+
+def test_a_computation_that_ends_late_does_not_end_the_one_after_it(valkey: ValkeyServer) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        began, stopped, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def linger(_: list[str]) -> list[float]:
+            try:
+                began.set()
+                await asyncio.sleep(60)
+            finally:
+                await go.wait()
+                stopped.set()
+            return []
+
+        first = asyncio.create_task(cache.get(["a", "bb"], linger))
+        await began.wait()
+        first.cancel()
+        lengths.go.clear()
+        second = asyncio.create_task(cache.get(["a"], lengths))
+        await lengths.called()
+        go.set()
+        await stopped.wait()
+        third = asyncio.create_task(cache.get(["a"], lengths))
+        await asyncio.sleep(0.1)
+        lengths.go.set()
+        assert [await second, await third] == [([1 / 3], 0)] * 2
+        assert lengths.asked == [["a"]]
+
+    running(valkey.connection_url, use)
+
+
+def test_of_a_request_that_leaves_only_what_others_want_is_computed(valkey: ValkeyServer) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        lengths.go.clear()
+        first = asyncio.create_task(cache.get(["a"], lengths))
+        await lengths.called()
+        second = asyncio.create_task(cache.get(["a", "bb"], lengths))
+        await lengths.called(2)
+        second.cancel()
+        await asyncio.sleep(0.1)
+        assert lengths.left == 1, "bb, which nobody else wants"
+        lengths.go.set()
+        assert await first == ([1 / 3], 0)
+        assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 1)
 
     running(valkey.connection_url, use)
 

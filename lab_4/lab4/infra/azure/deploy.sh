@@ -11,6 +11,7 @@ need kubelogin 'az aks install-cli'
 need curl https://curl.se
 settings
 release=.k8s/overlays/release
+[ -d .k8s ] || release=../$release # the final project's is one folder up
 [ -f "$release/kustomization.yaml" ] || fail "no $release/kustomization.yaml: ./build-push.sh writes it"
 grep -qxF "namespace: $NAMESPACE" "$release/kustomization.yaml" ||
   fail "$release is for another NAMESPACE than infra/azure/azure.env: ./build-push.sh writes it anew"
@@ -36,10 +37,9 @@ step "${there[@]}" rollout status deployment/redis --timeout 300s
 step "${there[@]}" rollout status deployment/api --timeout 600s
 steps+=("address=\$($gateway --output 'jsonpath={.status.loadBalancer.ingress[0].ip}') && [ -n \"\$address\" ]")
 ask_it() { steps+=("curl --fail-with-body --silent --show-error --max-time 30 --retry 10 --retry-delay 3 --retry-all-errors --include --resolve $host:80:\$address $*"); }
-place='{"MedInc": 8.3252, "HouseAge": 41, "AveRooms": 6.984, "AveBedrms": 1.024, "Population": 322, "AveOccup": 2.556, "Latitude": 37.88, "Longitude": -122.23}'
 ask_it "http://$host/health"
-ask_it "--data '{\"data\": [$place]}' http://$host/predict"
-ask_it "--data '{\"data\": [$place]}' http://$host/predict"
+ask_it "--data @infra/azure/predict.json http://$host/predict"
+ask_it "--data @infra/azure/predict.json http://$host/predict"
 
 carry_out yes
 # shellcheck disable=SC2154 # one of the steps sets the address
