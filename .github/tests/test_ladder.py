@@ -43,13 +43,13 @@ CHANGES = {
         ".dockerignore": 7,
         "Dockerfile": 8,
         "poetry.lock": ANY,
-        "pyproject.toml": 14,
+        "pyproject.toml": 16,
         "infra/azure/predict.json": 2,
         "infra/namespace.yaml": 2,
         "infra/network-policies.yaml": 2,
         "infra/redis.yaml": 10,
         ".k8s/README.md": 16,
-        ".k8s/base/deployment.yaml": 28,
+        ".k8s/base/deployment.yaml": 30,
         ".k8s/base/kustomization.yaml": 4,
         ".k8s/components/hpa/README.md": 4,
         ".k8s/components/hpa/kustomization.yaml": 4,
@@ -62,12 +62,23 @@ CHANGES = {
         ".k8s/components/monitoring/pod-monitor.yaml": 2,
         ".k8s/overlays/dev/kustomization.yaml": 21,
         ".k8s/overlays/prod/kustomization.yaml": 4,
-        "src/body.py": ANY,
-        "src/main.py": ANY,
-        "src/model.py": ANY,
-        "src/schemas.py": ANY,
-        "src/settings.py": ANY,
-        "tests/conftest.py": ANY,
+        "src/body.py": 12,
+        "src/main.py": 90,
+        "src/model.py": 85,
+        "src/schemas.py": 52,
+        "src/settings.py": 10,
+        "tests/conftest.py": 40,
+        "tests/test_cache.py": ANY,
+        "tests/test_cached_predict.py": ANY,
+        "tests/test_drain.py": ANY,
+        "tests/test_errors.py": ANY,
+        "tests/test_main.py": ANY,
+        "tests/test_metrics.py": ANY,
+        "tests/test_model_behavior.py": ANY,
+        "tests/test_openapi.py": ANY,
+        "tests/test_predict.py": ANY,
+        "tests/test_start.py": ANY,
+        "tests/test_trainer.py": ANY,
     },
 }
 # What a lab does not carry on
@@ -86,7 +97,7 @@ LEFT = {
 # Where a lab has what the lab before it has elsewhere
 SEATS = {"final_project/finalproject": {"src/": "finalproject/", ".k8s/": "../.k8s/"}}
 # at most so many lines, in all files of the service together
-SRC_CHANGES = {"lab_3/lab3": 59, "lab_4/lab4": 19, "final_project/finalproject": ANY}
+SRC_CHANGES = {"lab_3/lab3": 59, "lab_4/lab4": 19, "final_project/finalproject": 245}
 # the lab's name, and what its exercise step asks; then a cluster, and another one
 RUN_CHANGES = {"lab_2/lab2": 10, "lab_3/lab3": 140, "lab_4/lab4": 20, "final_project/finalproject": 32}
 HEADINGS = ["build", "start", "wait", "exercise", "clean up"]

@@ -64,11 +64,10 @@ def write(folder: str, to: Path, texts: list[str] | None) -> None:
     if texts is None:
         export(model, to / "model.onnx")
     else:
+        tokens = [text.ids for text in pieces.encode_batch(texts)]
         with tempfile.TemporaryDirectory() as temporary:
             export(model, Path(temporary) / "float.onnx")
-            quantise(
-                Path(temporary) / "float.onnx", to / "model.onnx", [text.ids for text in pieces.encode_batch(texts)]
-            )
+            quantise(Path(temporary) / "float.onnx", to / "model.onnx", tokens)
     files = [(to / name).read_bytes() for name in FILES]
     manifest = {
         "sha256": hashlib.sha256(b"".join(files)).hexdigest(),

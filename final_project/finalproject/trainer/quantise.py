@@ -65,9 +65,6 @@ def quantise(network: Path, to: Path, texts: list[list[int]]) -> None:
         calibrate_method=CalibrationMethod.MinMax,
         extra_options={
             "OpTypesToExcludeOutputQuantization": ["MatMul", "Gather"],
-            "TensorQuantOverrides": {
-                name: [{"quant_type": QuantType.QInt8, "reduce_range": False, "symmetric": True}]
-                for name in embeddings(graph)
-            },
+            "TensorQuantOverrides": dict.fromkeys(embeddings(graph), all_bits),
         },
     )

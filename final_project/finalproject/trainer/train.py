@@ -1,18 +1,17 @@
-"""python -m trainer.train: fine-tunes MiniLM on SST-2, in three stages, into a folder that trainer.export reads.
+"""python -m trainer.train: fine-tunes MiniLM on SST-2, in two stages, into a folder that trainer.export reads.
 
-1. A teacher, from the labels. 2. A student, from the labels and what the teacher makes of each text. 3. The student
-again, computing as it will when it is quantised, on texts with other punctuation, and held to what it made of them
-before. A stage that is there already is not done again.
+1. A teacher, from the labels. 2. A student, from the labels and what the teacher makes of each text. A stage that is
+there already is not done again.
 """
 
 import argparse
 import json
 import math
 import random
-import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +21,10 @@ from tqdm import tqdm
 from transformers import DistilBertForSequenceClassification, get_linear_schedule_with_warmup
 
 from . import data, start
-from .fake import fake_quantise
 
 BATCH = 32
 AVERAGE_EVERY, AVERAGE_KEEPS = 10, 0.99  # steps, and what the average of the weights keeps of itself
 TEMPERATURE = 1.5  # of the teacher's opinions
-Model = DistilBertForSequenceClassification
 Encoded = tuple[list[int], int, float]  # tokens, label, the teacher's probability of label 1
 
 
@@ -48,7 +45,9 @@ def batches(examples: list[Encoded], shuffle: random.Random | None = None) -> It
         yield ids, (ids != 0).long(), torch.tensor([label for _, label, _ in part]), torch.tensor([p for *_, p in part])
 
 
-def parameter_groups(model: Model, rate: float, frozen_words: bool) -> list[dict[str, object]]:
+def parameter_groups(
+    model: DistilBertForSequenceClassification, rate: float, frozen_words: bool
+) -> list[dict[str, Any]]:
     """The nearer a layer is to the words, the more it knew before, and the less it is moved: 0.9 of the next one."""
     model.distilbert.embeddings.word_embeddings.requires_grad_(not frozen_words)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -84,7 +83,7 @@ def accuracy(model: nn.Module, examples: list[Encoded]) -> float:
 
 
 def fit(
-    model: Model,
+    model: DistilBertForSequenceClassification,
     train: list[Encoded],
     dev: list[Encoded],
     to: Path,
@@ -139,19 +138,6 @@ def fit(
     (to / "curve.json").write_text(json.dumps(curve, indent=2) + "\n")
 
 
-def repunctuated(examples: Iterable[data.Example], seed: int) -> list[data.Example]:
-    """As people write: don't for do n't; and for a third of them another end, for "!" must not be praise by itself."""
-    draw = random.Random(seed)  # noqa: S311
-    told = []
-    for text, label in examples:
-        if draw.random() < 0.5:
-            text = re.sub(r" (n't|')", r"\1", text)
-        if draw.random() < 0.35:
-            text = text.rstrip(" .!?") + draw.choice([" !", "!", ".", ""])
-        told.append(data.Example(text, label))
-    return told
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", default=data.SOURCE, help="SST-2's archive or its train.tsv; default: from GLUE")
@@ -160,26 +146,19 @@ def main() -> None:
     words = parser.parse_args()
     examples, dev = data.read("train", words.train), encode(data.read("dev", words.dev))
     train = encode(examples)
-    teacher, student, last = (words.to / name for name in ("teacher", "student", "last"))
+    teacher, student = words.to / "teacher", words.to / "student"
     if not teacher.exists():
         print("1. the teacher")
         fit(start.model(), train, dev, teacher, seed=1, epochs=4, rate=8e-5, frozen_words=True)
     if not student.exists():
         print("2. the student")
-        told = opinions(Model.from_pretrained(teacher), train)
+        told = opinions(DistilBertForSequenceClassification.from_pretrained(teacher), train)
         train = [(ids, label, opinion) for (ids, label, _), opinion in zip(train, told, strict=True)]
         fit(start.model(), train, dev, student, seed=2, epochs=3, rate=6e-5, teacher=0.6)
-    if not last.exists():
-        print("3. quantised")
-        model = Model.from_pretrained(student)
-        some = random.Random(3).sample(examples, 20_000)  # noqa: S311
-        told, others = opinions(model, encode(some)), repunctuated(some, seed=3)
-        train = [(ids, label, opinion) for (ids, label, _), opinion in zip(encode(others), told, strict=True)]
-        longer = [at for at, (ids, *_) in enumerate(train) if len(ids) > 12][:512]  # like those to come
-        fake_quantise(model, list(batches([train[at] for at in longer])))
-        fit(model, train, dev, last, seed=3, epochs=1, rate=2e-5, teacher=0.6, frozen_words=True)
-        start.save_tokenizer(last)
-        (last / "texts.txt").write_text("\n".join(others[at].text for at in longer) + "\n")
+        start.save_tokenizer(student)
+    longer = [example.text for example in examples if len(example.text) > 60]  # like those to come
+    random.Random(0).shuffle(longer)  # noqa: S311
+    (student / "texts.txt").write_text("\n".join(longer[:128]) + "\n")
 
 
 if __name__ == "__main__":

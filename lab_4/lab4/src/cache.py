@@ -122,7 +122,7 @@ class Cache(Generic[Item, Value]):
             return values
         finally:
             for key in items:
-                if self._flights[key] is asyncio.current_task():
+                if self._flights.get(key) is asyncio.current_task():
                     del self._flights[key]
 
     async def _read(self, keys: list[str]) -> dict[str, Value]:

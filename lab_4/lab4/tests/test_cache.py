@@ -212,8 +212,8 @@ def test_who_comes_as_the_last_one_leaves_gets_an_answer(valkey: ValkeyServer, t
         second = asyncio.create_task(cache.get(["bb", "ccc"], lengths))
         third = asyncio.create_task(cache.get(["bb"], lengths))
         lengths.go.set()
-        assert await second == ([2 / 3, 1.0], 0)
-        assert await third == ([2 / 3], 0)
+        assert (await second)[0] == [2 / 3, 1.0]  # one of them may find in Redis what the other has computed
+        assert (await third)[0] == [2 / 3]
         with pytest.raises(asyncio.CancelledError):
             await first
         assert [item for asked in lengths.asked[1:] for item in asked].count("bb") == 1
