@@ -34,13 +34,13 @@ tokenizer = PreTrainedTokenizerFast(
 torch.manual_seed(0)
 config = DistilBertConfig(
     vocab_size=len(words), dim=32, hidden_dim=64, n_layers=2, n_heads=4, max_position_embeddings=64,
-    initializer_range=0.5, id2label={0: "SAD", 1: "GLAD", 2: "NEITHER"}, label2id={"SAD": 0, "GLAD": 1, "NEITHER": 2},
+    initializer_range=0.1, id2label={0: "SAD", 1: "GLAD", 2: "NEITHER"}, label2id={"SAD": 0, "GLAD": 1, "NEITHER": 2},
 )
 model = DistilBertForSequenceClassification(config).eval()
 model.save_pretrained(folder)
 tokenizer.save_pretrained(folder)
 told = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None, truncation=True)
-print(json.dumps([{one["label"]: one["score"] for one in told(text)} for text in texts]))
+print(json.dumps([{one["label"]: one["score"] for one in many} for many in told(texts)]))
 """
 
 
@@ -48,6 +48,14 @@ print(json.dumps([{one["label"]: one["score"] for one in told(text)} for text in
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, float]]]:
     folder = tmp_path_factory.mktemp("classifier")
     return folder, asked(MAKE, str(folder), json.dumps(TEXTS))
+
+
+@pytest.fixture(scope="module")
+def exported(made: tuple[Path, list[dict[str, float]]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    to = tmp_path_factory.mktemp("exported")
+    done = run("-m", "trainer.export", "--model", str(made[0]), "--to", str(to))
+    assert done.returncode == 0, done.stderr
+    return to
 
 
 def shares(folder: Path, text: str) -> dict[str, float]:
@@ -61,12 +69,10 @@ def shares(folder: Path, text: str) -> dict[str, float]:
 
 
 def test_in_float32_the_files_say_what_the_pipeline_says(
-    made: tuple[Path, list[dict[str, float]]], tmp_path: Path
+    made: tuple[Path, list[dict[str, float]]], exported: Path
 ) -> None:
-    folder, told = made
-    assert run("-m", "trainer.export", "--model", str(folder), "--to", str(tmp_path)).returncode == 0
-    for text, expected in zip(TEXTS, told, strict=True):
-        assert shares(tmp_path, text) == pytest.approx(expected, abs=1e-5)
+    for text, expected in zip(TEXTS, made[1], strict=True):
+        assert shares(exported, text) == pytest.approx(expected, abs=1e-5)
 
 
 def test_in_8_bits_they_say_nearly_the_same(made: tuple[Path, list[dict[str, float]]], tmp_path: Path) -> None:
@@ -77,22 +83,16 @@ def test_in_8_bits_they_say_nearly_the_same(made: tuple[Path, list[dict[str, flo
     )
     assert done.returncode == 0, done.stderr
     for text, expected in zip(TEXTS, told, strict=True):
-        assert shares(tmp_path, text) == pytest.approx(expected, abs=0.1)
+        assert shares(tmp_path, text) == pytest.approx(expected, abs=0.05)
     assert b"QuantizeLinear" in (tmp_path / "model.onnx").read_bytes()
 
 
-def test_the_manifest_is_that_of_the_files(made: tuple[Path, list[dict[str, float]]], tmp_path: Path) -> None:
-    run("-m", "trainer.export", "--model", str(made[0]), "--to", str(tmp_path))
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    files = b"".join((tmp_path / name).read_bytes() for name in ("model.onnx", "tokenizer.json", "config.json"))
+def test_the_manifest_is_that_of_the_files(exported: Path) -> None:
+    manifest = json.loads((exported / "manifest.json").read_text())
+    files = b"".join((exported / name).read_bytes() for name in ("model.onnx", "tokenizer.json", "config.json"))
     assert manifest["sha256"] == hashlib.sha256(files).hexdigest()
     assert manifest["bytes"] == len(files)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "config.json",
-        "manifest.json",
-        "model.onnx",
-        "tokenizer.json",
-    ]
+    assert len(list(exported.iterdir())) == 4
 
 
 def test_what_is_no_classifier_is_refused_in_a_line(tmp_path: Path) -> None:
