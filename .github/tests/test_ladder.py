@@ -43,7 +43,7 @@ CHANGES = {
         ".dockerignore": 7,
         "Dockerfile": 8,
         "poetry.lock": ANY,
-        "pyproject.toml": 16,
+        "pyproject.toml": 26,
         "infra/azure/predict.json": 2,
         "infra/namespace.yaml": 2,
         "infra/network-policies.yaml": 2,
