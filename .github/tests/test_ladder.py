@@ -41,7 +41,7 @@ CHANGES = {
     # texts in place of block groups, a queue in place of a worker, and an autoscaler in both overlays
     "final_project/finalproject": {
         ".dockerignore": 7,
-        "Dockerfile": 8,
+        "Dockerfile": 10,
         "poetry.lock": ANY,
         "pyproject.toml": 26,
         "infra/azure/predict.json": 2,
