@@ -27,7 +27,6 @@ from finalproject.model import SentimentModel
 
 from .limit import FOLDER, limit, one_at_a_time, read
 from .machine import machine
-from .start import resident_megabytes
 
 PROJECT = Path(__file__).parents[1]
 ROUNDS, SECONDS, PORT = (
@@ -53,17 +52,8 @@ class Load(NamedTuple):
 @contextlib.contextmanager
 def service(number: int, app: str = "finalproject.main:app", **environment: str) -> Iterator[Service]:
     url, began = f"http://127.0.0.1:{PORT + number}", time.monotonic()
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        app,
-        "--port",
-        str(PORT + number),
-        "--log-level",
-        "warning",
-        "--no-access-log",
-    ]
+    options = ["--port", str(PORT + number), "--log-level", "warning", "--no-access-log"]
+    command = [sys.executable, "-m", "uvicorn", app, *options]
     with subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment) as process:  # noqa: S603
         try:
             while True:
@@ -98,6 +88,11 @@ def wrk(
         sys.exit(f"wrk says: {done}")
     rate, half, most, failed, unanswered, statuses = found.groups()
     return Load(float(rate), float(half), float(most), int(failed), int(unanswered), statuses.strip(","))
+
+
+def resident_megabytes(pid: int) -> float:
+    output = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], check=True, capture_output=True).stdout  # noqa: S603, S607
+    return int(output) / 1024
 
 
 @contextlib.contextmanager

@@ -2,16 +2,30 @@
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from .schemas import Score
 
 FILES = ("model.onnx", "tokenizer.json", "config.json")
+
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else it starts a thread for each of the host's cores
+
+
+def inputs(texts: list[list[int]]) -> dict[str, NDArray[np.int64]]:
+    """Ids and mask (n, tokens of the longest) of the tokens of each text, both 0 where it has ended."""
+    ids = np.zeros((len(texts), max(map(len, texts))), np.int64)
+    mask = np.zeros_like(ids)
+    for row, tokens in enumerate(texts):
+        ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 class SentimentModel:
@@ -45,13 +59,7 @@ class SentimentModel:
 
     def predict(self, texts: list[list[int]]) -> list[list[Score]]:
         """For the tokens of each text, the probability of each label, by softmax; in one call of the network."""
-        longest = max(map(len, texts))
-        ids = np.zeros((len(texts), longest), np.int64)
-        mask = np.zeros_like(ids)
-        for row, tokens in enumerate(texts):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        (logits,) = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        (logits,) = self._session.run(["logits"], inputs(texts))
         odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         shares: list[list[float]] = (odds / odds.sum(axis=1, keepdims=True)).round(4).tolist()
         return [

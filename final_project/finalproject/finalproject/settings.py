@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     redis_url: RedisUrl | None = None  # none: no cache
     cache_ttl_seconds: int = Field(default=86_400, ge=1, le=10**9)
     inference_threads: int = Field(default_factory=cpus, ge=1, le=256)
-    batch_tokens: int = Field(default=96, ge=1, le=10**6)
+    batch_tokens: int = Field(default=144, ge=1, le=10**6)
     queue_texts: int = Field(default=1_000, ge=1_000, le=10**6)
     deadline_seconds: float = Field(default=60, gt=0, le=3_600)
     drain_seconds: float = Field(default=0, ge=0, le=60)

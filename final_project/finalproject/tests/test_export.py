@@ -34,7 +34,7 @@ tokenizer = PreTrainedTokenizerFast(
 torch.manual_seed(0)
 config = DistilBertConfig(
     vocab_size=len(words), dim=32, hidden_dim=64, n_layers=2, n_heads=4, max_position_embeddings=64,
-    initializer_range=0.1, id2label={0: "SAD", 1: "GLAD", 2: "NEITHER"}, label2id={"SAD": 0, "GLAD": 1, "NEITHER": 2},
+    initializer_range=0.2, id2label={0: "SAD", 1: "GLAD", 2: "NEITHER"}, label2id={"SAD": 0, "GLAD": 1, "NEITHER": 2},
 )
 model = DistilBertForSequenceClassification(config).eval()
 model.save_pretrained(folder)
@@ -83,7 +83,7 @@ def test_in_8_bits_they_say_nearly_the_same(made: tuple[Path, list[dict[str, flo
     )
     assert done.returncode == 0, done.stderr
     for text, expected in zip(TEXTS, told, strict=True):
-        assert shares(tmp_path, text) == pytest.approx(expected, abs=0.05)
+        assert shares(tmp_path, text) == pytest.approx(expected, abs=0.02)
     assert b"QuantizeLinear" in (tmp_path / "model.onnx").read_bytes()
 
 

@@ -12,6 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+from finalproject.model import inputs
+
 
 class Batches(CalibrationDataReader):  # type: ignore[misc]
     """Batches of texts of like length."""
@@ -22,13 +24,7 @@ class Batches(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, NDArray[np.int64]] | None:
         texts = next(self._batches, None)
-        if texts is None:
-            return None
-        ids = np.zeros((len(texts), max(map(len, texts))), np.int64)
-        mask = np.zeros_like(ids)
-        for row, tokens in enumerate(texts):
-            ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
-        return {"input_ids": ids, "attention_mask": mask}
+        return inputs(texts) if texts else None
 
 
 def between_activations(network: onnx.ModelProto) -> Iterator[str]:
