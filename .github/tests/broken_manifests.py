@@ -208,13 +208,9 @@ CHANGES: dict[str, dict[str, list[tuple[str, Any, str]]]] = {
     "final_project dev": {
         API: [
             (f"{POD}.terminationGracePeriodSeconds", 75, "is killed before preStop and the server are done"),
-            (
-                f"{BOX}.resources.limits.cpu",
-                ...,
-                "no CPU limit, and it would have as many threads as the node has cores",
-            ),
+            (f"{BOX}.env.2", ..., "as many inference threads as the node has cores"),
         ],
-        f"{API}, container api": [(f"{BOX}.resources.limits.cpu", "1", "a CPU limit below 2, the threads in use")],
+        f"{API}, container api": [(f"{BOX}.resources.limits.cpu", "2", "a CPU limit below 3, the threads in use")],
     },
 }
 BROKEN = [

@@ -12,7 +12,6 @@ LABELS = {f"app.kubernetes.io/{label}" for label in ("name", "instance", "versio
 INSTANCE = "app.kubernetes.io/instance"
 SERVER_FINISHES = {"housing": 20, "sentiment": 65}  # seconds: --timeout-graceful-shutdown in the Dockerfile
 BUSY_START = 20  # seconds a start takes at most
-THREADS = 2  # of a service that use CPU: the server's and the model's, or the two of the final project's model
 UNITS = {"": 1, "m": 0.001, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 RETRIES = {"connect-failure", "refused-stream", "unavailable"}
 GATEWAY, ISTIOD, DNS = "aks-istio-ingress", "aks-istio-system", "kube-system"
@@ -227,13 +226,15 @@ def resources_are_asked_for(world: list[Manifest]) -> Iterator[str]:
             yield f"{where}: no CPU request"
         if "memory" not in limits or limits["memory"] != requests.get("memory"):
             yield f"{where}: the memory limit is not the request"
-    for where, container in containers(world, "inference"):
-        if number((dig(container, "resources.limits") or {}).get("cpu", THREADS)) < THREADS:
-            yield f"{where}: a CPU limit below {THREADS}, the threads in use"
     for where, one, pod in workloads(world, "inference"):
-        limits = [dig(container, "resources.limits.cpu") for container in pod["containers"]]
-        if pod_labels(one).get(INSTANCE) == "sentiment" and None in limits:
-            yield f"{where}: no CPU limit, and it would have as many threads as the node has cores"
+        for container in pod["containers"]:
+            settings = {entry["name"]: entry.get("value") for entry in container.get("env", [])}
+            limit, inference = dig(container, "resources.limits.cpu"), settings.get("INFERENCE_THREADS")
+            threads = 1 + int(inference or 1)  # the server's own and the model's
+            if limit and number(limit) < threads:
+                yield f"{where}, container {container['name']}: a CPU limit below {threads}, the threads in use"
+            if pod_labels(one).get(INSTANCE) == "sentiment" and not limit and not inference:
+                yield f"{where}: as many inference threads as the node has cores"
 
 
 @rule

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(bool(cluster.lacking()), reason=f"needs a cluste
 
 IMAGE, NAMESPACE, PORT = "finalproject:6.0.0", "w255", 30086  # as run.sh and the overlay dev have them
 LOAD = Path(__file__).with_name("texts.js")
-SECONDS = 75  # a guess, not measured yet: a rollout of two pods 25, a pod to be deleted 12, and time to spare
+SECONDS = 75  # load() fails when a rollout of two pods and the end of another take longer
 
 
 def kubectl(*words: str) -> str:

@@ -49,7 +49,7 @@ CHANGES = {
         "infra/network-policies.yaml": 2,
         "infra/redis.yaml": 10,
         ".k8s/README.md": 16,
-        ".k8s/base/deployment.yaml": 30,
+        ".k8s/base/deployment.yaml": 32,
         ".k8s/base/kustomization.yaml": 4,
         ".k8s/components/hpa/README.md": 4,
         ".k8s/components/hpa/kustomization.yaml": 4,
