@@ -41,7 +41,8 @@ kube() { kubectl --context minikube --namespace "$namespace" "$@"; } # the user'
 containers='' network='' cluster='' made='' folder=''
 finish() {
   local status=$? pid
-  trap '' INT TERM
+  trap '' INT TERM PIPE
+  set +e # even if nobody reads what is said here
   [ -z "$(jobs -rp)$folder$containers$network$cluster$made" ] || heading clean up
   for pid in $(jobs -rp); do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; done
   [ -z "$folder" ] || rm -rf "$folder"

@@ -26,7 +26,8 @@ if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then fail "port $port is in use:
 
 finish() {
   local status=$?
-  trap '' INT TERM
+  trap '' INT TERM PIPE
+  set +e # even if nobody reads what is said here
   if [ "$mode" = local ]; then pid=${!:-}; fi # Ctrl-C may have come before pid=$!
   if [ -n "$pid$container" ]; then heading clean up; fi
   if [ -n "$pid" ]; then kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; fi

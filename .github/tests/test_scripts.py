@@ -166,6 +166,15 @@ def test_ctrl_c_before_it_has_noted_the_service_stops_that_too(
     assert "stopped process " in script.stdout
 
 
+@every_lab
+def test_when_nobody_reads_on_it_cleans_up(lab: Path, port: str, start: Start) -> None:
+    """./run.sh | head"""
+    script = start("bash", "-c", f"{lab}/run.sh local | sed /exercise/q", PORT=port)
+    assert script.ends() == 0  # that of sed
+    assert "== exercise" in script.stdout
+    assert not answers(port)
+
+
 @pytest.mark.parametrize("lab", LABS[1:], ids=name)  # the first has no settings
 def test_a_service_that_stops_at_its_start_has_the_last_word(lab: Path, port: str, start: Start) -> None:
     script = start(lab / "run.sh", "local", PORT=port, LOG_LEVEL="loud")
