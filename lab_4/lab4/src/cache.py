@@ -27,6 +27,7 @@ Compute = Callable[[list[Item]], Awaitable[list[Value]]]
 
 TIMEOUT = 0.1  # seconds, for an answer of Redis
 PAUSE = 2.0  # seconds that a failing Redis is left alone
+TOGETHER = 1_000  # items from which on the next request gets an MGET of its own
 CONNECTIONS = 100  # to Redis at most: with fewer, one that takes nearly TIMEOUT would make requests queue
 URL = re.compile(r"rediss?://([^@/?#]*@)?[^@/?#]+(/\d*)?|unix:///[^?#]+")
 logger = logging.getLogger("uvicorn.error")  # the server's own log
@@ -63,6 +64,7 @@ class Cache(Generic[Item, Value]):
         self._value: TypeAdapter[Value] = TypeAdapter(value)
         self._flights: dict[str, asyncio.Task[dict[str, Value]]] = {}  # by key: what somebody computes just now
         self._waiters: Counter[asyncio.Task[dict[str, Value]]] = Counter()
+        self._reading: tuple[dict[str, None], asyncio.Task[dict[str, Value]]] | None = None  # what is to be asked next
         self._probe: asyncio.Task[None] | None = None  # runs while Redis is left alone
         self.hits = self.misses = self.errors = 0
 
@@ -126,8 +128,22 @@ class Cache(Generic[Item, Value]):
                     del self._flights[key]
 
     async def _read(self, keys: list[str]) -> dict[str, Value]:
+        """Requests of one turn of the event loop share an MGET."""
+        if not keys:
+            return {}
+        if not self._reading or len(self._reading[0]) >= TOGETHER:
+            together: dict[str, None] = {}
+            self._reading = together, asyncio.create_task(self._read_together(together))
+        together, reading = self._reading
+        together |= dict.fromkeys(keys)
+        found = await asyncio.shield(reading)
+        return {key: found[key] for key in keys if key in found}
+
+    async def _read_together(self, keys: dict[str, None]) -> dict[str, Value]:
+        if self._reading and self._reading[0] is keys:
+            self._reading = None
         found: dict[str, Value] = {}
-        stored = await self._ask(lambda: self._redis.mget(keys), len(keys)) if keys else None
+        stored = await self._ask(lambda: self._redis.mget(list(keys)), len(keys))
         for key, json in zip(keys, stored if isinstance(stored, list) else (), strict=False):  # who knows what answers
             if json is not None:
                 try:
