@@ -158,9 +158,13 @@ class Load:
     def runs(self) -> bool:
         return self._process.poll() is None
 
+    def stop(self) -> None:
+        self._process.terminate()
+
     def wait(self) -> None:
         self._process.wait(timeout=300)
-        assert self._process.returncode in (0, 99), self.log  # 99: requests failed, or could not be sent
+        # 99: requests failed, or could not be sent; 105: it was stopped
+        assert self._process.returncode in (0, 99, 105), self.log
         with self._csv.open() as lines:
             for row in csv.DictReader(lines):
                 self.samples[row["metric_name"]].append((int(row["timestamp"]) / 1000, float(row["metric_value"])))
@@ -184,13 +188,21 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(lab: str, url: str, seconds: int, folder: Path, script: str = "bench/load.js") -> Iterator[Load]:
-    """The load, from its first request on; what is done under it must end before it does."""
+def load(
+    lab: str, url: str, seconds: int, folder: Path, script: str = "bench/load.js", least: int | None = None
+) -> Iterator[Load]:
+    """The load, from its first request on; what is done under it must end before it does. It lasts `seconds`, or where
+    what is done needs no more, `least` and 12 s after that: a request is given up after 10, and should be counted."""
     under = Load(lab, url, seconds, folder, script)
     try:
         until(lambda: under._csv.exists() and under._csv.stat().st_size > 10_000, "k6 started", 60)
+        began = time.monotonic()
         yield under
         assert under.runs(), f"what is done under the load took longer than its {seconds} s"
+        if least is not None:
+            end = max(began + least, time.monotonic() + 12)
+            until(lambda: time.monotonic() > end or not under.runs(), "over", seconds)
+            under.stop()
         under.wait()
     finally:
         under.end()

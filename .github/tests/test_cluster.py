@@ -27,7 +27,7 @@ def url() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _whole(request: pytest.FixtureRequest) -> None:
     """Each test begins with all pods ready, whatever the one before it did."""
-    if "url" in request.fixturenames:
+    if {"tmp_path", "namespace"} & set(request.fixturenames):  # admission needs no pods
         kubectl("scale", "deployment/redis", "--replicas", "1")
         for deployment in ("redis", "api"):
             kubectl("rollout", "status", f"deployment/{deployment}", "--timeout", "120s")
@@ -47,7 +47,7 @@ def next_image() -> str:
 
 
 def test_a_rollout_to_a_new_image_loses_no_request(url: str, next_image: str, tmp_path: Path) -> None:
-    with load(LAB, url, 90, tmp_path) as under:
+    with load(LAB, url, 120, tmp_path, least=62) as under:
         kubectl("set", "image", "deployment/api", f"api={next_image}")
         kubectl("rollout", "status", "deployment/api", "--timeout", "85s")
         until(lambda: len(pods("api")) == 3, "the old pods gone")
@@ -58,7 +58,7 @@ def test_a_rollout_to_a_new_image_loses_no_request(url: str, next_image: str, tm
 
 def test_pods_deleted_one_after_another_lose_no_request(url: str, tmp_path: Path) -> None:
     first = [pod["metadata"]["name"] for pod in pods("api")]
-    with load(LAB, url, 75, tmp_path) as under:
+    with load(LAB, url, 120, tmp_path, least=62) as under:
         for pod in first:
             kubectl("delete", "pod", pod)  # until it is gone
             kubectl("rollout", "status", "deployment/api", "--timeout", "60s")
@@ -75,7 +75,7 @@ def test_a_drained_node_loses_no_request(url: str, tmp_path: Path) -> None:
     drain = ["--ignore-daemonsets", "--delete-emptydir-data", "--timeout", "85s"]
     ours = ["--pod-selector", f"app.kubernetes.io/instance={cluster.NAMESPACE}"]  # others may have something there, too
     try:
-        with load(LAB, url, 90, tmp_path) as under:
+        with load(LAB, url, 120, tmp_path, least=62) as under:
             kubectl("drain", node, *drain, *ours)
     finally:
         kubectl("uncordon", node)
@@ -113,7 +113,7 @@ def died(pod: dict[str, Any]) -> bool:
 
 def test_redis_killed_hung_and_back_loses_no_request(url: str, tmp_path: Path) -> None:
     image = cluster.image(cluster.manifests(LAB), "redis")
-    with load(LAB, url, 75, tmp_path) as under:
+    with load(LAB, url, 120, tmp_path, least=62) as under:
         until(lambda: hits(url) == 1, "a hit at the start")
 
         kubectl("scale", "deployment/redis", "--replicas", "0")

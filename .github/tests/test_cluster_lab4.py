@@ -35,7 +35,7 @@ def test_the_autoscaler_scales_out_under_load_and_back_in_and_loses_no_request(
     monkeypatch.setenv("PERCENT_NEW", "30")
     with cluster.deployed(f"{LAB} dev hpa") as url:
         until(idle, "two pods with nothing to do: a start takes CPU, too", 240)
-        with load(LAB, url, 100, tmp_path) as under:
+        with load(LAB, url, 120, tmp_path, least=62) as under:
             until(lambda: ready() > 2, "a third pod", 95)
         assert under.requests >= 6000
         assert under.failures == [], under.log
