@@ -27,7 +27,7 @@ Compute = Callable[[list[Item]], Awaitable[list[Value]]]
 
 TIMEOUT = 0.1  # seconds, for an answer of Redis
 PAUSE = 2.0  # seconds that a failing Redis is left alone
-TOGETHER = 1_000  # items from which on the next request gets an MGET of its own
+TOGETHER = 1_000  # items from which on the next request begins another MGET
 CONNECTIONS = 100  # to Redis at most: with fewer, one that takes nearly TIMEOUT would make requests queue
 URL = re.compile(r"rediss?://([^@/?#]*@)?[^@/?#]+(/\d*)?|unix:///[^?#]+")
 logger = logging.getLogger("uvicorn.error")  # the server's own log
@@ -65,6 +65,7 @@ class Cache(Generic[Item, Value]):
         self._flights: dict[str, asyncio.Task[dict[str, Value]]] = {}  # by key: what somebody computes just now
         self._waiters: Counter[asyncio.Task[dict[str, Value]]] = Counter()
         self._reading: tuple[dict[str, None], asyncio.Task[dict[str, Value]]] | None = None  # what is to be asked next
+        self._reads: set[asyncio.Task[dict[str, Value]]] = set()
         self._probe: asyncio.Task[None] | None = None  # runs while Redis is left alone
         self.hits = self.misses = self.errors = 0
 
@@ -97,8 +98,8 @@ class Cache(Generic[Item, Value]):
         return [values[key] for key in keys], hits
 
     async def close(self) -> None:
-        if self._probe:
-            self._probe.cancel()
+        for task in filter(None, (self._probe, *self._reads)):  # reads of requests that have left
+            task.cancel()
         await self._redis.aclose()
 
     def _join(self, keys: Iterable[str]) -> dict[str, asyncio.Task[dict[str, Value]]]:
@@ -134,9 +135,10 @@ class Cache(Generic[Item, Value]):
         if not self._reading or len(self._reading[0]) >= TOGETHER:
             together: dict[str, None] = {}
             self._reading = together, asyncio.create_task(self._read_together(together))
-        together, reading = self._reading
-        together |= dict.fromkeys(keys)
-        found = await asyncio.shield(reading)
+            self._reads.add(self._reading[1])
+            self._reading[1].add_done_callback(self._reads.discard)
+        self._reading[0].update(dict.fromkeys(keys))
+        found = await asyncio.shield(self._reading[1])
         return {key: found[key] for key in keys if key in found}
 
     async def _read_together(self, keys: dict[str, None]) -> dict[str, Value]:

@@ -155,6 +155,25 @@ def test_who_leaves_while_redis_is_asked_takes_nobodys_value_along(valkey: Valke
     running(valkey.connection_url, use)
 
 
+def test_closed_while_redis_is_asked_it_blames_nobody_and_leaves_nothing_running(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
+        before = asyncio.all_tasks()
+        request = asyncio.create_task(cache.get(["a"], lengths))
+        await asyncio.sleep(0.02)
+        request.cancel()
+        await asyncio.wait({request})
+        await cache.close()
+        await asyncio.sleep(0.02)
+        assert asyncio.all_tasks() <= before
+        assert cache.errors == 0
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        running(f"redis://127.0.0.1:{silent.getsockname()[1]}", use)
+    assert caplog.records == []
+
+
 def test_equal_items_of_a_request_are_computed_once(valkey: ValkeyServer) -> None:
     async def use(cache: Cache[str, float], lengths: Lengths) -> None:
         assert await cache.get(["a", "bb", "a", "a"], lengths) == ([1 / 3, 2 / 3, 1 / 3, 1 / 3], 0)
