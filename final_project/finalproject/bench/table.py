@@ -4,6 +4,7 @@ Texts of SST-2's dev set, one a request, over 32 connections. ROUNDS (5) and SEC
 (Debian: apt install wrk; macOS: brew install wrk).
 """
 
+import asyncio
 import contextlib
 import os
 import re
@@ -27,6 +28,7 @@ from finalproject.model import SentimentModel
 
 from .limit import FOLDER, limit, one_at_a_time, read
 from .machine import machine
+from .overload import overload
 
 PROJECT = Path(__file__).parents[1]
 ROUNDS, SECONDS, PORT = (
@@ -46,7 +48,6 @@ class Load(NamedTuple):
     most: float  # milliseconds, 99 of 100
     failed: int
     unanswered: int
-    statuses: str
 
 
 @contextlib.contextmanager
@@ -82,12 +83,12 @@ def wrk(
         text=True,
     ).stdout
     if get:
-        return Load(float(re.findall(r"Requests/sec: +([\d.]+)", done)[0]), 0, 0, 0, 0, "")
-    found = re.search(r"rps=(\S+) p50=(\S+) p99=(\S+) failed=(\d+) unanswered=(\d+) statuses=(\S*)", done)
+        return Load(float(re.findall(r"Requests/sec: +([\d.]+)", done)[0]), 0, 0, 0, 0)
+    found = re.search(r"rps=(\S+) p50=(\S+) p99=(\S+) failed=(\d+) unanswered=(\d+)", done)
     if not found:
         sys.exit(f"wrk says: {done}")
-    rate, half, most, failed, unanswered, statuses = found.groups()
-    return Load(float(rate), float(half), float(most), int(failed), int(unanswered), statuses.strip(","))
+    rate, half, most, failed, unanswered = found.groups()
+    return Load(float(rate), float(half), float(most), int(failed), int(unanswered))
 
 
 def resident_megabytes(pid: int) -> float:
@@ -96,7 +97,7 @@ def resident_megabytes(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def most_memory(pid: int) -> Iterator[list[float]]:
+def memory_during(pid: int) -> Iterator[list[float]]:
     """Resident megabytes, looked at ten times a second."""
     seen, end = [resident_megabytes(pid)], threading.Event()
 
@@ -150,12 +151,13 @@ def main() -> None:
                 found["empty"].append(wrk(empty.url + "/", file.name, get=True).rate)
                 found["failed"].append(sum(some.failed + some.unanswered for some in (load, new, hits)))
             memory = resident_megabytes(bare.pid)
-        overload = []
+        overloads = []
         with service(0, REDIS_URL="") as bare:
+            wrk(bare.url, file.name)
             for connections in (256, 1024):
-                with most_memory(bare.pid) as seen:
-                    load = wrk(bare.url, file.name, connections, seconds=4 * SECONDS, COUNT="1")
-                overload.append((connections, load, seen))
+                with memory_during(bare.pid) as seen:
+                    outcome = asyncio.run(overload(PORT, texts, connections, 4 * SECONDS))
+                overloads.append((connections, outcome, seen))
         for _ in range(ROUNDS):
             with service(0, REDIS_URL="") as bare:
                 found["start"].append(bare.seconds)
@@ -176,11 +178,9 @@ def main() -> None:
     print(f"| all hits, requests/s | {spread(found['hits'])} |")
     print(f"| a GET route that does nothing, requests/s | {spread(found['empty'])} |")
     print(f"| one to the other | {spread(against('hits', 'empty'), '.0%')} |")
-    for connections, load, seen in overload:
-        print(
-            f"| {connections} connections | answers by status {load.statuses}; none {load.unanswered}; "
-            f"p99 {load.most / 1e3:.2f} s; memory {seen[0]:.0f} to {max(seen):.0f} MB |"
-        )
+    for connections, outcome, seen in overloads:
+        then = f"{seen[0]:.0f}, {seen[len(seen) // 2]:.0f}, {seen[-1]:.0f} MB, at most {max(seen):.0f}"
+        print(f"| {connections} connections | {outcome}; memory at the start, half-way, at the end {then} |")
     print(f"| start to ready, s | {spread(found['start'], '.2f')} |")
     print(f"| memory under load, MB | {memory:.0f} |")
 

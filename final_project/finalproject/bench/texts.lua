@@ -1,14 +1,9 @@
 -- wrk: one text of $TEXTS (a file, one a line) a request. With NEW=1 each is new to a cache and the same to the model,
--- which knows no capitals: the letters' case counts up. With COUNT=1 the answers are counted by status.
+-- which knows no capitals: the letters' case counts up.
 local texts, turn = {}, 0
 for line in io.lines(os.getenv("TEXTS")) do texts[#texts + 1] = line end
-local new, count = os.getenv("NEW") == "1", os.getenv("COUNT") == "1"
+local new = os.getenv("NEW") == "1"
 local start = tonumber(os.getenv("SEED") or "0") * 1000003
-local thread
-statuses = ""
-local by_status = {}
-
-function setup(made) thread = made end
 
 local function capitals(text, number)
   return (text:gsub("%a", function(letter)
@@ -25,17 +20,9 @@ function request()
   return wrk.format("POST", "/predict", nil, '{"text":["' .. text:gsub('[\\"]', "\\%0") .. '"]}')
 end
 
-if count then
-  function response(status)
-    by_status[status] = (by_status[status] or 0) + 1
-    statuses = ""
-    for number, times in pairs(by_status) do statuses = statuses .. number .. ":" .. times .. "," end
-  end
-end
-
 function done(summary, latency)
   local errors = summary.errors
-  io.write(string.format("RESULT rps=%.1f p50=%.2f p99=%.2f failed=%d unanswered=%d statuses=%s\n",
+  io.write(string.format("RESULT rps=%.1f p50=%.2f p99=%.2f failed=%d unanswered=%d\n",
     summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, errors.status,
-    errors.connect + errors.read + errors.write + errors.timeout, count and thread:get("statuses") or ""))
+    errors.connect + errors.read + errors.write + errors.timeout))
 end
