@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge, Histogram
 Answer = TypeVar("Answer")
 Tokens = list[int]
 
-SPARE = 8  # tokens by which neighbours may differ: as padding they cost about what one more call of the model costs
+SPARE = 4  # tokens by which neighbours may differ: so much padding costs about what a call of the model costs by itself
 
 queue = Gauge("batcher_waiting", "Texts that wait for the model")
 wait = Histogram("batcher_wait_seconds", "Time that a text waited", buckets=(0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30))

@@ -52,4 +52,4 @@ def test_of_the_dev_set_of_sst_2_it_is_right_on_nine_of_ten(client: TestClient) 
         pytest.skip(f"no SST-2: set SST2_DEV to its dev.tsv ({error})")
     scores = positive(client, [example.text for example in dev])
     right = sum((score > 0.5) == (example.label == 1) for score, example in zip(scores, dev, strict=True))
-    assert right / len(dev) >= 0.895  # 0.900, and another processor rounds differently
+    assert right / len(dev) >= 0.9  # 0.906, and another processor rounds differently

@@ -13,14 +13,18 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
-from finalproject.model import FILES, SentimentModel
+from finalproject.model import FILES, SentimentModel, inputs
 
 from . import data
+from .fuse import fused
 from .quantise import quantise
+
+SAMPLE = ["A text.", "And another one: longer than the first, which is padded."]
 
 
 class Logits(nn.Module):
@@ -61,13 +65,12 @@ def write(folder: str, to: Path, texts: list[str] | None) -> None:
     pieces.save(str(to / "tokenizer.json"), pretty=False)
     labels = {"id2label": model.config.id2label, "model_type": model.config.model_type}
     (to / "config.json").write_text(json.dumps(labels, indent=2) + "\n")
-    if texts is None:
-        export(model, to / "model.onnx")
-    else:
-        tokens = [text.ids for text in pieces.encode_batch(texts)]
-        with tempfile.TemporaryDirectory() as temporary:
-            export(model, Path(temporary) / "float.onnx")
-            quantise(Path(temporary) / "float.onnx", to / "model.onnx", tokens)
+    with tempfile.TemporaryDirectory() as temporary:
+        export(model, Path(temporary) / "float.onnx")
+        network = fused(Path(temporary) / "float.onnx", inputs([text.ids for text in pieces.encode_batch(SAMPLE)]))
+    if texts is not None:
+        network = quantise(network, [text.ids for text in pieces.encode_batch(texts)])
+    onnx.save(network, to / "model.onnx")
     files = [(to / name).read_bytes() for name in FILES]
     manifest = {
         "sha256": hashlib.sha256(b"".join(files)).hexdigest(),
@@ -75,6 +78,7 @@ def write(folder: str, to: Path, texts: list[str] | None) -> None:
         "versions": {name: version(name) for name in ("onnx", "onnxruntime", "tokenizers", "torch", "transformers")},
     }
     (to / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    SentimentModel(to)  # the end, in a line, if they cannot be served
 
 
 def score(folder: Path, source: str) -> None:

@@ -1,66 +1,87 @@
 """Weights and activations in 8 bits, with ranges chosen once.
 
 Once, and not for each batch (`quantize_dynamic`): a text's scores would depend on the texts beside it. And weights in 7
-of the 8 bits: where a processor has no VNNI, two products are added up in 16 bits and may not fit.
+of the 8 bits: where a processor has no VNNI, two products are added up in 16 bits and may not fit. ONNX Runtime's own
+`quantize_static` cannot do Attention, sends also what is only added through 8 bits, and turns the whole table of words
+back into float32 for each call.
 """
-
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnx import helper
 
 from finalproject.model import inputs
 
+from .graph import MICROSOFT, Graph, axis, run
 
-class Batches(CalibrationDataReader):  # type: ignore[misc]
-    """Batches of texts of like length."""
-
-    def __init__(self, texts: list[list[int]]) -> None:
-        ordered = sorted(texts, key=len)
-        self._batches = iter([ordered[at : at + 8] for at in range(0, len(ordered), 8)])
-
-    def get_next(self) -> dict[str, NDArray[np.int64]] | None:
-        texts = next(self._batches, None)
-        return inputs(texts) if texts else None
+VALUE_STEPS = 255
+WEIGHT_STEPS = 63  # on either side of 0: 7 bits
+EMBEDDING_STEPS = 127  # the same, and all 8: nothing is added up there
 
 
-def between_activations(network: onnx.ModelProto) -> Iterator[str]:
-    """The products in attention, of two activations: an eighth of the time, and no weights to make smaller."""
-    weights = {tensor.name for tensor in network.graph.initializer}
-    for node in network.graph.node:
-        if node.op_type == "MatMul" and node.input[1] not in weights:
-            yield node.name
+def quantised(weight: NDArray[np.float32], steps: int, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """The weight in steps, and the length of a step along the other axis."""
+    step = np.abs(weight).max(axis, keepdims=True) / steps
+    step[step == 0] = 1
+    return np.round(weight / step).astype(np.int8), step.astype(np.float32)
 
 
-def embeddings(network: onnx.ModelProto) -> Iterator[str]:
-    """Tables that rows are looked up in: nothing is added up there, so all 8 bits can be used."""
-    weights = {tensor.name for tensor in network.graph.initializer}
-    for node in network.graph.node:
-        if node.op_type == "Gather" and node.input[0] in weights:
-            yield node.input[0]
+def ranges(model: onnx.ModelProto, values: list[str], texts: list[list[int]]) -> dict[str, tuple[float, float]]:
+    """From the least to the most that each value is. A text at a time: padding would have a say."""
+    found = [
+        [(value.min(), value.max()) for value in of_text]
+        for of_text in run(model, [inputs([text]) for text in texts], values)
+    ]
+    extremes = np.array(found)  # (texts, values, 2)
+    return dict(zip(values, zip(extremes[:, :, 0].min(0), extremes[:, :, 1].max(0), strict=True), strict=True))
 
 
-def quantise(network: Path, to: Path, texts: list[list[int]]) -> None:
-    """Embeddings and linear layers; normalisation, GELU, softmax and the sums stay in float32."""
-    graph = onnx.load(network)
-    all_bits = [{"quant_type": QuantType.QInt8, "reduce_range": False, "symmetric": True}]
-    quantize_static(
-        network,
-        to,
-        Batches(texts),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["MatMul", "Gather"],
-        nodes_to_exclude=list(between_activations(graph)),
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        reduce_range=True,
-        calibrate_method=CalibrationMethod.MinMax,
-        extra_options={
-            "OpTypesToExcludeOutputQuantization": ["MatMul", "Gather"],
-            "TensorQuantOverrides": dict.fromkeys(embeddings(graph), all_bits),
-        },
-    )
+def embeddings(graph: Graph) -> None:
+    """Rows of 8 bits are looked up, and then multiplied by their steps."""
+    for node in graph.nodes("Gather"):
+        table, rows = node.input
+        weight = graph.weights.get(table)
+        if weight is not None and weight.ndim == 2 and weight.dtype == np.float32 and not axis(node):
+            found = f"{node.output[0]}_row"
+            graph.weights[f"{table}_rows"], graph.weights[f"{table}_steps"] = quantised(weight, EMBEDDING_STEPS, 1)
+            graph.replace(
+                node,
+                helper.make_node("Gather", [f"{table}_rows", rows], [f"{found}_int8"]),
+                helper.make_node("Cast", [f"{found}_int8"], [f"{found}_whole"], to=onnx.TensorProto.FLOAT),
+                helper.make_node("Gather", [f"{table}_steps", rows], [f"{found}_step"]),
+                helper.make_node("Mul", [f"{found}_whole", f"{found}_step"], node.output),
+            )
+
+
+def quantise(model: onnx.ModelProto, texts: list[list[int]]) -> onnx.ModelProto:
+    """Embeddings, linear layers and those of attention; the head, norms, GELU, softmax and sums stay in float32."""
+    graph = Graph(model)
+    layers = [
+        node
+        for node in graph.nodes("Attention", "MatMul")
+        if node.input[1] in graph.weights and len(node.input) == (2 if node.op_type == "MatMul" else 4)
+    ]
+    found = ranges(model, sorted({node.input[0] for node in layers}), texts)
+    for value, (least, most) in found.items():
+        length = (max(most, 0) - min(least, 0)) / VALUE_STEPS or 1
+        graph.weights[f"{value}_step"] = np.array(length, np.float32)
+        graph.weights[f"{value}_zero"] = np.array(round(-min(least, 0) / length), np.uint8)
+        user = next(node for node in layers if node.input[0] == value)
+        parts = [value, f"{value}_step", f"{value}_zero"]
+        graph.insert(user, helper.make_node("QuantizeLinear", parts, [f"{value}_int8"]))
+    for node in layers:
+        value, weight, *more = node.input
+        eight, step = quantised(graph.weights[weight], WEIGHT_STEPS, 0)
+        graph.weights[f"{weight}_int8"], graph.weights[f"{weight}_step"] = eight, step[0]
+        parts = [f"{value}_int8", f"{weight}_int8", f"{value}_step", f"{weight}_step", f"{value}_zero"]
+        if node.op_type == "MatMul":
+            new = helper.make_node("MatMulIntegerToFloat", parts, node.output, domain=MICROSOFT)
+        else:
+            bias, mask = more
+            parts[2:2], parts[5:5] = [bias], [mask]
+            new = helper.make_node("QAttention", parts, node.output, domain=MICROSOFT)
+            new.attribute.extend(some for some in node.attribute if some.name != "qkv_hidden_sizes")
+        graph.replace(node, new)
+    embeddings(graph)
+    return graph.model()
