@@ -107,9 +107,11 @@ def memory_during(pid: int) -> Iterator[list[float]]:
 
     watch = threading.Thread(target=look)
     watch.start()
-    yield seen
-    end.set()
-    watch.join()
+    try:
+        yield seen
+    finally:
+        end.set()
+        watch.join()
 
 
 def spread(numbers: list[float], form: str = ".0f") -> str:

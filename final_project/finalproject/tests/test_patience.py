@@ -205,3 +205,12 @@ def test_when_an_inference_thread_has_died_it_is_neither_live_nor_ready_and_says
     )
     dead, stopped = "An inference thread has died", "The model has stopped: try again later"
     assert json.loads(told.stdout) == [[200, None]] * 2 + [[503, dead]] * 3 + [[503, stopped]] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its own memory a process tells Prometheus only on Linux")
+def test_the_largest_request_takes_not_much_more_memory_than_its_body() -> None:
+    """What the tokenizer makes of a text is several times what is kept of it."""
+    with serving(DEADLINE_SECONDS="1") as url:
+        body = {"text": ["!" * 10_000] * 1_000}  # each a token
+        assert httpx2.post(f"{url}/predict", json=body, timeout=60).status_code == 503
+        assert read(httpx2.get(f"{url}/metrics").text)[key("process_resident_memory_bytes")] < 300e6  # at rest 177, in one go 463
