@@ -79,29 +79,6 @@ class Health(BaseModel):
     )
 
 
-async def predicted(texts: list[str]) -> list[list[Score]]:
-    batcher.admit()
-    if sum(map(len, texts)) < 20_000:  # characters: 10 ms, on the event loop
-        return await batcher(model.encode(texts))
-    return await batcher(await asyncio.to_thread(model.encode, texts))
-
-
-async def answer(texts: list[str], response: Response) -> Predictions:
-    if not cache:
-        return Predictions(predictions=await predicted(texts))
-    scores, hits = await cache.get(texts, predicted)
-    response.headers["x-cache-hits"], response.headers["x-cache-misses"] = str(hits), str(len(scores) - hits)
-    return Predictions(predictions=scores)
-
-
-# before the others: they are tried in this order, once for the metrics and once to answer
-@app.post("/predict", summary="The sentiment of texts", responses=INVALID | TOO_LARGE | FAILED | BUSY)
-async def predict(
-    batch: Annotated[Texts, from_json(Texts, most_fields=90_000)], request: Request, response: Response
-) -> Predictions:
-    return await while_wanted(request, answer(batch.text, response), settings.deadline_seconds)
-
-
 @app.get("/", summary="What this service is")
 async def root() -> Service:
     return Service(
@@ -132,3 +109,28 @@ async def ready(request: Request) -> Health:
     if getattr(request.state, "leaving", False):
         raise HTTPException(503, "The service is about to stop")
     return await live()
+
+
+async def predicted(texts: list[str]) -> list[list[Score]]:
+    batcher.admit()
+    if sum(map(len, texts)) < 20_000:  # characters: 10 ms, on the event loop
+        return await batcher(model.encode(texts))
+    return await batcher(await asyncio.to_thread(model.encode, texts))
+
+
+async def answer(texts: list[str], response: Response) -> Predictions:
+    if not cache:
+        return Predictions(predictions=await predicted(texts))
+    scores, hits = await cache.get(texts, predicted)
+    response.headers["x-cache-hits"], response.headers["x-cache-misses"] = str(hits), str(len(scores) - hits)
+    return Predictions(predictions=scores)
+
+
+@app.post("/predict", summary="The sentiment of texts", responses=INVALID | TOO_LARGE | FAILED | BUSY)
+async def predict(
+    batch: Annotated[Texts, from_json(Texts, most_fields=90_000)], request: Request, response: Response
+) -> Predictions:
+    return await while_wanted(request, answer(batch.text, response), settings.deadline_seconds)
+
+
+app.routes.insert(0, app.routes.pop())  # tried before the others, once for the metrics and once to answer

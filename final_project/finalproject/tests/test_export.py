@@ -93,8 +93,9 @@ def in_8_bits(made: tuple[Path, list[dict[str, float]]], tmp_path_factory: pytes
 
 
 def test_in_8_bits_they_say_nearly_the_same(made: tuple[Path, list[dict[str, float]]], in_8_bits: Path) -> None:
+    kind = json.loads((in_8_bits / "config.json").read_text())["model_type"]
     for text, expected in zip(TEXTS, made[1], strict=True):
-        assert shares(in_8_bits, text) == pytest.approx(expected, abs=0.03)
+        assert shares(in_8_bits, text) == pytest.approx(expected, abs={"distilbert": 0.02, "bert": 0.025}[kind])
 
 
 def test_weights_have_7_bits_and_words_8_and_no_layer_stays_in_float32(in_8_bits: Path) -> None:
