@@ -148,11 +148,12 @@ def main() -> None:
                 found["one"].append(wrk(bare.url, file.name, connections=1).half)
                 found["no server"].append(one_at_a_time(model, texts))
                 wrk(cached.url, file.name, seconds=2)
+                loads = [load, new]
                 for _ in range(4):  # short turns: the machine's speed changes
-                    hits = wrk(cached.url, file.name, seconds=2)
-                    found["hits"].append(hits.rate)
+                    loads.append(wrk(cached.url, file.name, seconds=2))
+                    found["hits"].append(loads[-1].rate)
                     found["empty"].append(wrk(empty.url + "/", file.name, seconds=2, get=True).rate)
-                found["failed"].append(sum(some.failed + some.unanswered for some in (load, new, hits)))
+                found["failed"].append(sum(some.failed + some.unanswered for some in loads))
             memory = resident_megabytes(bare.pid)
         overloads = []
         with service(0, REDIS_URL="") as bare:
