@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(bool(cluster.lacking()), reason=f"needs a cluste
 
 
 def ready() -> int:
-    return sum(pod["status"]["containerStatuses"][0]["ready"] for pod in pods("api"))
+    return sum(status["ready"] for pod in pods("api") for status in pod["status"].get("containerStatuses", ()))
 
 
 def idle() -> bool:

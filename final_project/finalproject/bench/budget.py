@@ -1,6 +1,6 @@
 """Which budget of tokens a batch: `.venv/bin/python -m bench.budget dev.tsv`, BATCH_TOKENS by BATCH_TOKENS in turn.
 
-Texts of SST-2's dev set, one a request, over 32 connections, no cache. ROUNDS (5) and SECONDS (5) can be set. It needs
+Texts of SST-2's dev set, one a request, over 32 connections, no cache. ROUNDS (5) and SECONDS (2) can be set. It needs
 wrk (Debian: apt install wrk; macOS: brew install wrk).
 """
 

