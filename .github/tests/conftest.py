@@ -12,6 +12,9 @@ import pytest
 from repository import LABS, project, without
 from scripts import Script, Start
 
+# test.sh stops by SIGTERM what runs in the background: the tests end as by Ctrl-C, and what they began is cleaned up
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:

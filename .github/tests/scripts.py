@@ -17,12 +17,12 @@ NO_DOCKER = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Polls, two minutes at most."""
-    for _ in range(12_000):
+    """Polls, five minutes at most."""
+    for _ in range(30_000):
         if condition():
             return
         time.sleep(0.01)
-    pytest.fail(f"two minutes, and not {what}")
+    pytest.fail(f"five minutes, and not {what}")
 
 
 class Script:

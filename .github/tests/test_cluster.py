@@ -47,9 +47,9 @@ def next_image() -> str:
 
 
 def test_a_rollout_to_a_new_image_loses_no_request(url: str, next_image: str, tmp_path: Path) -> None:
-    with load(LAB, url, 120, tmp_path, least=62) as under:
+    with load(LAB, url, 62, tmp_path) as under:
         kubectl("set", "image", "deployment/api", f"api={next_image}")
-        kubectl("rollout", "status", "deployment/api", "--timeout", "85s")
+        kubectl("rollout", "status", "deployment/api", "--timeout", "200s")
         until(lambda: len(pods("api")) == 3, "the old pods gone")
     assert {pod["spec"]["containers"][0]["image"] for pod in pods("api")} == {next_image}
     assert under.requests >= 6000
@@ -58,10 +58,10 @@ def test_a_rollout_to_a_new_image_loses_no_request(url: str, next_image: str, tm
 
 def test_pods_deleted_one_after_another_lose_no_request(url: str, tmp_path: Path) -> None:
     first = [pod["metadata"]["name"] for pod in pods("api")]
-    with load(LAB, url, 120, tmp_path, least=62) as under:
+    with load(LAB, url, 62, tmp_path) as under:
         for pod in first:
             kubectl("delete", "pod", pod)  # until it is gone
-            kubectl("rollout", "status", "deployment/api", "--timeout", "60s")
+            kubectl("rollout", "status", "deployment/api", "--timeout", "90s")
     assert not {pod["metadata"]["name"] for pod in pods("api")} & set(first)
     assert under.requests >= 6000
     assert under.failures == [], under.log
@@ -72,10 +72,10 @@ def test_a_drained_node_loses_no_request(url: str, tmp_path: Path) -> None:
         pytest.skip("needs a cluster of two nodes: minikube start --nodes 2 --cni=calico")
     node = cluster.nodes()[-1]  # the first has the control plane, and the port that is asked here
     until(lambda: node in [pod["spec"]["nodeName"] for pod in pods("api")], f"a pod on {node}")
-    drain = ["--ignore-daemonsets", "--delete-emptydir-data", "--timeout", "85s"]
+    drain = ["--ignore-daemonsets", "--delete-emptydir-data", "--timeout", "200s"]
     ours = ["--pod-selector", f"app.kubernetes.io/instance={cluster.NAMESPACE}"]  # others may have something there, too
     try:
-        with load(LAB, url, 120, tmp_path, least=62) as under:
+        with load(LAB, url, 62, tmp_path) as under:
             kubectl("drain", node, *drain, *ours)
     finally:
         kubectl("uncordon", node)
@@ -97,9 +97,10 @@ def test_a_killed_pod_loses_what_it_had_in_hand_and_no_more(url: str, way: str, 
             at = time.time()
             kubectl("delete", "pod", pod["metadata"]["name"], *way.split())
         until(lambda: died(pod), "dead", 15)
-    late = [round(failure - at, 2) for failure in under.failures if failure > at + 2]
+        seen = time.time()
+    late = [round(failure - at, 2) for failure in under.failures if failure > seen + 2]
     assert late == [], under.log
-    assert len(under.failures) < 70, under.log  # its third of two seconds
+    assert len(under.failures) < 34 * (seen + 2 - at), under.log  # its third of those seconds
 
 
 def died(pod: dict[str, Any]) -> bool:
@@ -113,7 +114,7 @@ def died(pod: dict[str, Any]) -> bool:
 
 def test_redis_killed_hung_and_back_loses_no_request(url: str, tmp_path: Path) -> None:
     image = cluster.image(cluster.manifests(LAB), "redis")
-    with load(LAB, url, 120, tmp_path, least=62) as under:
+    with load(LAB, url, 62, tmp_path) as under:
         until(lambda: hits(url) == 1, "a hit at the start")
 
         kubectl("scale", "deployment/redis", "--replicas", "0")

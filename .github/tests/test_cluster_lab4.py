@@ -34,9 +34,9 @@ def test_the_autoscaler_scales_out_under_load_and_back_in_and_loses_no_request(
     monkeypatch.setenv("ROWS", "20")  # about 0.4 CPUs, where two pods are to have 0.2
     monkeypatch.setenv("PERCENT_NEW", "30")
     with cluster.deployed(f"{LAB} dev hpa") as url:
-        until(idle, "two pods with nothing to do: a start takes CPU, too", 240)
-        with load(LAB, url, 120, tmp_path, least=62) as under:
-            until(lambda: ready() > 2, "a third pod", 95)
+        until(idle, "two pods with nothing to do: a start takes CPU, too", 360)
+        with load(LAB, url, 62, tmp_path) as under:
+            until(lambda: ready() > 2, "a third pod", 240)
         assert under.requests >= 6000
         assert under.failures == [], under.log
         until(lambda: [hits(url) for _ in range(5)] and len(pods("api")) == 2, "two pods again", 300)

@@ -146,13 +146,3 @@ def test_a_missing_tool_is_told(lab: Path, tool: str, port: str, tmp_path: Path,
     assert script.ends() == 1
     assert script.stderr == f"{tool} is not installed: install it, or use ./run.sh local\n"
     assert script.stdout == ""
-
-
-@but_the_final
-def test_with_no_mode_and_no_minikube_it_goes_on_local(
-    lab: Path, installed: None, port: str, tmp_path: Path, start: Start
-) -> None:
-    path = commands(tmp_path / "bin", "bash", "cmp", "dirname", "mktemp", "rm", "sleep", docker="", kubectl="")
-    script = start(lab / "run.sh", PORT=port, PATH=path)
-    assert script.ends() == 0, script.stdout + script.stderr
-    assert script.stdout.startswith("minikube is not installed; going on as ./run.sh local\n")

@@ -129,6 +129,16 @@ def test_with_no_mode_and_no_docker_it_says_so_and_goes_on_local(
 
 
 @pytest.mark.parametrize(
+    "lab", [lab for lab in LABS if lab != FINAL and "minikube" in (lab / "run.sh").read_text()], ids=name
+)
+def test_with_no_mode_and_no_minikube_it_goes_on_local(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
+    path = commands(tmp_path / "bin", "bash", "cmp", "dirname", "mktemp", "rm", "sleep", docker="", kubectl="")
+    script = start(lab / "run.sh", PORT=port, PATH=path)
+    assert script.ends() == 0, script.stdout + script.stderr
+    assert script.stdout.startswith("minikube is not installed; going on as ./run.sh local\n")
+
+
+@pytest.mark.parametrize(
     ("lab", "moment", "number"),
     [
         pytest.param(lab, moment, number, id=f"{name(lab)} {moment} {number.name}")
@@ -314,3 +324,76 @@ def test_an_unknown_place_to_test_is_told(word: str, start: Start) -> None:
     script = start(ROOT / "test.sh", word)
     assert script.ends() == 2
     assert re.fullmatch(r"usage: \./test\.sh .*\n", script.stderr)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """test.sh and two projects, installed; what their Python does is in python.sh, and what a script leaves in tmp."""
+    shutil.copy(ROOT / "test.sh", tmp_path)
+    (tmp_path / "tmp").mkdir()
+    for folder in (tmp_path / ".github" / "tests", tmp_path / "lab_1" / "lab1"):
+        (folder / ".venv").mkdir(parents=True)
+        (folder / "poetry.lock").touch()
+        (folder / "install.sh").symlink_to(shutil.which("true") or "")
+        commands(folder / ".venv" / "bin", ruff="", mypy="", python=f'. "{tmp_path}/python.sh"')
+    return tmp_path
+
+
+# The stand-in for Python: the files of what runs in the background are named to it, and the others are to ignore them
+PYTHON = """
+case "$*" in
+  *' --ignore=test_minikube.py'*) echo the rest; others ;;
+  *' test_minikube.py'*) background ;;
+  *) echo a lab; others ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("background", "words", "told"),
+    [
+        ("echo all is well", [], ""),
+        ("echo no luck; exit 1", [], "failed: .github/tests(background)\n"),
+        ("echo SKIPPED no cluster", [], ""),
+        ("echo SKIPPED no cluster", ["--all"], "failed: with --all nothing may be skipped\n"),
+    ],
+    ids=["it passes", "it fails", "it skips", "it skips and may not"],
+)
+def test_what_runs_in_the_background_is_shown_as_a_whole_and_counts(
+    background: str, words: list[str], told: str, clone: Path, start: Start
+) -> None:
+    (clone / "python.sh").write_text(f"background() {{ {background}; }}; others() {{ :; }}; {PYTHON}")
+    script = start(clone / "test.sh", *words, TMPDIR=str(clone / "tmp"))
+    assert script.ends() == (1 if told else 0)
+    assert script.stderr == told
+    shown = [part.splitlines() for part in script.stdout.split("\n== ")]
+    assert [part[1:2] for part in shown[1:3]] == [["the rest"], ["a lab"]]
+    assert shown[3][0].startswith(".github/tests, in the background: test_cluster.py ")
+    assert shown[3][1] == background.split(";")[0].removeprefix("echo ")
+    assert ("\n== skipped\nSKIPPED no cluster\n" in script.stdout) == ("SKIPPED" in background)
+    assert list((clone / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("others", "moment"), [("sleep 60", "the rest"), (":", "in the background")])
+def test_when_it_is_stopped_what_runs_in_the_background_is_too_and_cleans_up(
+    others: str, moment: str, number: int, clone: Path, start: Start
+) -> None:
+    background = f"trap 'sleep 0.2; echo cleaned >{clone}/clean; exit' TERM; echo $$ >{clone}/pid; sleep 60 & wait"
+    others = f"until [ -s {clone}/pid ]; do sleep 0.01; done; {others}"
+    (clone / "python.sh").write_text(f"background() {{ {background}; }}; others() {{ {others}; }}; {PYTHON}")
+    script = start(clone / "test.sh", TMPDIR=str(clone / "tmp"))
+    script.says(moment)
+    until((clone / "pid").exists, "begun")
+    os.killpg(script.process.pid, number)
+    assert script.ends() == 128 + number
+    assert (clone / "clean").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int((clone / "pid").read_text()), 0)
+    assert list((clone / "tmp").iterdir()) == []
+
+
+def test_what_shares_docker_or_a_cluster_runs_one_after_another() -> None:
+    shares = re.compile(r"^import cluster$|^from cluster import|\"docker\", \"info\"", re.MULTILINE)
+    (listed,) = re.findall(r"^waiting='(.+)'", (ROOT / "test.sh").read_text(), re.MULTILINE)
+    assert listed.split() == [path.name for path in files(".github/tests/test_*.py") if shares.search(path.read_text())]
