@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds, starts, tries and stops this lab's service: ./run.sh [local|docker|minikube|aks] [--keep]   (PORT=8000)
+# Builds, starts, tries and stops this lab's service: ./run.sh [local|docker|minikube|aks|load] [--keep]   (PORT=8000)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/finalproject"
 lab=finalproject version=6.0.0 redis=redis:8.2-bookworm namespace=w255 port=${PORT:-8000}
@@ -9,12 +9,16 @@ heading() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 if [ "${1:-}" = aks ]; then exec infra/azure/deploy.sh "${@:2}"; fi # there it stays
+if [ "${1:-}" = load ]; then # what measures lab_4 measures this, too
+  [ -x ../../lab_5/run.sh ] || fail 'lab_5, which measures, is not beside this folder'
+  LAB=final_project exec ../../lab_5/run.sh "${@:2}"
+fi
 mode='' keep=''
 for word in "$@"; do
   case $word in
     local | docker | minikube) mode=$word ;;
     --keep) keep=yes ;;
-    *) echo 'usage: ./run.sh [local|docker|minikube|aks] [--keep]' >&2; exit 2 ;;
+    *) echo 'usage: ./run.sh [local|docker|minikube|aks|load] [--keep]' >&2; exit 2 ;;
   esac
 done
 [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || fail "PORT is a number from 1 to 65535, not '$port'"

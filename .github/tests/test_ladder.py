@@ -173,6 +173,14 @@ def test_every_script_has_the_same_five_headings(script: Path) -> None:
     assert sorted(re.findall(r"heading (build|start|wait|exercise|clean up)\b", script.read_text())) == sorted(HEADINGS)
 
 
+def test_lab_5_installs_as_the_others_do() -> None:
+    assert (ROOT / "lab_5" / "install.sh").read_bytes() == (ROOT / LADDER[0] / "install.sh").read_bytes()
+
+
+def test_the_loads_of_both_services_differ_in_what_they_ask_for() -> None:
+    assert 0 < changed_lines(ROOT / "lab_5" / "load.js", ROOT / "final_project" / "load.js") <= 30
+
+
 def test_drift_is_told(tmp_path: Path) -> None:
     earlier, later = ROOT / LADDER[0], tmp_path / "later"
     shutil.copytree(earlier, later, ignore=shutil.ignore_patterns(".venv", "__pycache__", ".*_cache", ".hypothesis"))

@@ -1,0 +1,107 @@
+"""load.js on k6, against lab_4's service: what was asked for is what was sent, and what is wrong fails."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from measure import K6, NOT_HELD, Result, measure
+from services import FINAL, HERE, LAB_4, free_port, service, valkey
+
+LABS = {"lab_4": (HERE, LAB_4, "src.main:app"), "final_project": (FINAL.parent, FINAL, "finalproject.main:app")}
+QUIET = {"P95": "20000", "P99": "20000"}  # a machine may be slow
+
+
+@pytest.fixture(scope="module", params=LABS)
+def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The URL of a service, and a folder with its load.js."""
+    where, project, app = LABS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "load.js").write_bytes((where / "load.js").read_bytes())
+    with valkey(folder) as redis, service(project, app, folder / "log", project, REDIS_URL=redis) as url:
+        yield url, folder
+
+
+def measured(at: tuple[str, Path], **settings: str) -> Result:
+    url, folder = at
+    return measure(folder, "run", {"URL": url, **settings})
+
+
+def run(**settings: str) -> subprocess.CompletedProcess[str]:
+    words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
+    command = [str(K6), "run", "--quiet", "--address", "127.0.0.1:0", *words, str(HERE / "load.js")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("shape", ["closed", "open"])
+@pytest.mark.parametrize("rate", [0, 0.5, 0.95, 1])
+def test_items_are_cached_and_new_as_asked_for_to_one_request(at: tuple[str, Path], shape: str, rate: float) -> None:
+    given = {"SHAPE": shape, "CACHE_RATE": str(rate), "DURATION": "2s", "USERS": "4", "RATE": "101"}
+    found = measured(at, **given, **QUIET)
+    requests = sum(found["sent"].values())
+    assert requests >= 50
+    assert abs(found["sent"].get("cached", 0) - rate * requests) < 1
+    assert found["answers"] == {"200": requests}, "a valid row is refused by nobody"
+    assert (found["hits"], found["misses"]) == (found["sent"].get("cached", 0), found["sent"].get("new", 0))
+    assert found["thresholds_held"]
+    assert json.loads((at[1] / "results" / "run.json").read_text()) == found
+
+
+def test_the_service_counts_what_k6_counts(at: tuple[str, Path]) -> None:
+    found = measured(at, DURATION="3s", INVALID_RATE="0.1")
+    counted, known = found["service"], 100  # they are asked for at first, in a request of their own
+    assert counted["http_requests_total"] == sum(found["answers"].values()) + 1 + 1  # the scrape before
+    assert counted["cache_hits_total"] + counted["cache_misses_total"] == found["hits"] + found["misses"] + known
+    assert counted["prediction_batch_size_sum"] <= counted["cache_misses_total"]
+
+
+def test_invalid_rows_are_as_many_as_asked_for_and_fail_the_run(at: tuple[str, Path]) -> None:
+    found = measured(at, SHAPE="open", CACHE_RATE="0.5", INVALID_RATE="0.03", DURATION="4s", RATE="100")
+    sent = found["sent"]
+    assert abs(sent["invalid"] - 0.03 * (sent["invalid"] + sent["new"])) < 1
+    assert found["answers"] == {"200": sent["cached"] + sent["new"], "422": sent["invalid"]}
+    assert not found["thresholds_held"]
+
+
+def test_two_runs_have_no_new_item_in_common(at: tuple[str, Path]) -> None:
+    for _ in range(2):
+        found = measured(at, CACHE_RATE="0", DURATION="2s", USERS="4", **QUIET)
+        assert found["hits"] == 0
+        assert found["misses"] == found["sent"]["new"]
+
+
+def test_a_slow_service_fails_the_run(at: tuple[str, Path]) -> None:
+    assert not measured(at, DURATION="2s", P99="1")["thresholds_held"]
+
+
+def test_a_service_that_does_not_answer_fails_the_run() -> None:
+    done = run(URL=f"http://127.0.0.1:{free_port()}", DURATION="2s")
+    assert done.returncode not in (0, NOT_HELD)
+    assert "does not predict" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CACHE_RATE", "1.1"),
+        ("CACHE_RATE", "half"),
+        ("INVALID_RATE", "-0.1"),
+        ("SHAPE", "round"),
+        ("DURATION", "7"),
+        ("DURATION", "0s"),
+        ("URL", "127.0.0.1:8000"),
+        ("URL", "http://127.0.0.1:8000/predict"),
+        ("USERS", "0"),
+        ("USERS", "1.5"),
+        ("RATE", "none"),
+        ("P99", "0"),
+    ],
+)
+def test_a_wrong_setting_stops_the_run_before_the_first_request_with_one_line(name: str, value: str) -> None:
+    done = run(**{name: value})
+    assert done.returncode not in (0, NOT_HELD)
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{name} is " in done.stderr
+    assert value in done.stderr
