@@ -297,7 +297,9 @@ def test_when_a_thread_dies_who_waits_and_who_comes_later_gets_stopped(end: type
             held(texts)
             raise end
 
+        others = set(threading.enumerate())
         batcher = Batcher(predict, 1, 96, 1_000)
+        (thread,) = set(threading.enumerate()) - others
         calls = [asyncio.create_task(batcher([text(9)] * number)) for number in (1, 20, 300)]
         await until(lambda: len(held.asked) == 1 and sample("batcher_waiting") >= 300)
         assert batcher.alive
@@ -308,6 +310,7 @@ def test_when_a_thread_dies_who_waits_and_who_comes_later_gets_stopped(end: type
             batcher.admit()
         with pytest.raises(Stopped):
             await batcher([text(1)])
+        thread.join(30)  # so that what it dies of is told in this test, and not in the next
 
     running(use)
 
