@@ -1,6 +1,7 @@
 """Findings.md and images/ of this lab and of the final project, from their results/ and findings.md.in:
 `.venv/bin/python findings.py`."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,11 @@ PAGES = [
 def main() -> None:
     for page in PAGES:
         those = page.results()
-        (page.folder / "Findings.md").write_text(page.text(those))
+        try:
+            text = page.text(those)
+        except ValueError as error:
+            sys.exit(f"{page.folder.name}: {error}; python -m bench.experiments makes all runs anew")
+        (page.folder / "Findings.md").write_text(text)
         draw(page.pictures, those, page.folder / "images")
 
 

@@ -120,7 +120,7 @@ def setup(those: Iterable[Result]) -> str:
     machines = {each["machine"] for each in those}
     versions = {f"{name} {version}" for each in those for name, version in each["versions"].items()}
     if len(machines) != 1:
-        raise ValueError(f"results/ has runs of {len(machines)} machines: {'; '.join(sorted(machines))}; remove some")
+        raise ValueError(f"results/ has runs of {len(machines)} machines: {', '.join(sorted(machines))}")
     dates = sorted({each["date"] for each in those})
     return f"{machines.pop()}, {', '.join(sorted(versions))}, {' to '.join({dates[0]: 0, dates[-1]: 0})}"
 

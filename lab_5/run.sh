@@ -93,4 +93,4 @@ if [ -n "$prometheus" ] && kill -0 "$prometheus" 2>/dev/null; then
   echo "images/dashboard-$lab.png has what the dashboard shows of it"
 fi
 [ -z "$failed" ] || fail "a threshold was not held in:$failed"
-echo '.venv/bin/python findings.py makes Findings.md of what is in results/ now'
+echo 'git checkout results images brings back what was there; python -m bench.experiments makes all the runs of Findings.md'

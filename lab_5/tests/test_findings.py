@@ -44,6 +44,17 @@ def test_a_changed_result_changes_the_page(page: Page) -> None:
     assert page.text(changed) != page.text(those)
 
 
+CHANGES: dict[str, report.Result] = {"machine": {"machine": "a laptop"}, "settings": {"settings": {"DURATION": "5s"}}}
+
+
+@every_page
+@pytest.mark.parametrize("change", CHANGES)
+def test_runs_of_another_machine_or_with_other_settings_are_not_mixed(page: Page, change: str) -> None:
+    those = page.results()
+    with pytest.raises(ValueError, match=r"machines|not of one kind"):
+        page.text({**those, "closed-0-1": those["closed-0-1"] | CHANGES[change]})
+
+
 @pytest.mark.parametrize(
     "typed", ["97 % succeed", "p99 is 12 ms", "twice, at 3.5", "from 1 to many", "in 2026", "takes 250 ms"]
 )
