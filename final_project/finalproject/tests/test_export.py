@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from finalproject.model import SentimentModel
+from tests.conftest import PROJECT
 from tests.training import asked, needs_torch, run
 
 pytestmark = needs_torch
@@ -149,6 +150,12 @@ def test_the_manifest_is_that_of_the_files(exported: Path) -> None:
     assert manifest["sha256"] == hashlib.sha256(files).hexdigest()
     assert manifest["bytes"] == len(files)
     assert len(list(exported.iterdir())) == 4
+
+
+def test_a_model_tells_no_path_of_the_machine_that_made_it(exported: Path, in_8_bits: Path) -> None:
+    for folder in (exported, in_8_bits, PROJECT / "model"):
+        for word in (b"site-packages", b"trainer/export.py", str(PROJECT).encode()):
+            assert word not in (folder / "model.onnx").read_bytes()
 
 
 def test_what_is_no_classifier_is_refused_in_a_line(tmp_path: Path) -> None:

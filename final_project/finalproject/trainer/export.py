@@ -54,6 +54,13 @@ def export(model: PreTrainedModel, to: Path) -> None:
     )
 
 
+def forget(network: onnx.ModelProto) -> None:
+    """The exporter notes where in the source each operation comes from, by paths of the machine it runs on."""
+    graph = network.graph
+    for part in (network, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+
+
 def write(folder: str, to: Path, texts: list[str] | None) -> None:
     """The four files; int8 when there are texts to choose the ranges by, else float32."""
     model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager")
@@ -70,6 +77,7 @@ def write(folder: str, to: Path, texts: list[str] | None) -> None:
         network = fused(Path(temporary) / "float.onnx", inputs([text.ids for text in pieces.encode_batch(SAMPLE)]))
     if texts is not None:
         network = quantise(network, [text.ids for text in pieces.encode_batch(texts)])
+    forget(network)
     onnx.save(network, to / "model.onnx")
     files = [(to / name).read_bytes() for name in FILES]
     manifest = {
