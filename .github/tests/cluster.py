@@ -5,6 +5,7 @@ import csv
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,7 +88,12 @@ def on_node(pod: dict[str, Any], image: str, signal: str) -> float:
         kubectl(
             "wait", "pod", name, "--for", "jsonpath={.status.phase}=Succeeded", "--timeout", "60s", namespace="default"
         )
-        return float(kubectl("logs", name, namespace="default").split()[0])
+
+        def said() -> str:  # on a busy node not at once: then the log says that it failed to be read
+            return kubectl("logs", name, namespace="default").partition("\n")[0]
+
+        until(lambda: re.fullmatch(r"\d+\.\d+", said()), "the time of the signal in the log", 30)
+        return float(said())
     finally:
         kubectl("delete", "pod", name, "--ignore-not-found", "--now", "--wait=false", namespace="default")
 

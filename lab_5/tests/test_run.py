@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,15 @@ def test_a_run_that_is_stopped_leaves_nothing_behind(lab: Path, number: signal.S
     settings = environment(lab, DURATION="1h")
     command = [str(lab / "run.sh"), "local"]
     with open(lab.parent / "said", "w") as said:
-        started = subprocess.Popen(command, env=settings, start_new_session=True, stdout=said, stderr=subprocess.STDOUT)
+        started = subprocess.Popen(
+            command,
+            env=settings,
+            start_new_session=True,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            # bash cannot trap what was ignored before it, as SIGINT is in a job of a script
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
     try:
         wait_for(lambda: any("k6" in line for line in left(lab, settings["PORT"])), "the first run", 60)
         started.send_signal(number)
