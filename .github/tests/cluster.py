@@ -73,26 +73,38 @@ def until(condition: Callable[[], object], what: str, seconds: float = 120) -> N
         time.sleep(0.2)
 
 
-def on_node(pod: dict[str, Any], image: str, signal: str) -> float:
-    """Sends a signal to all processes of a pod, by a pod on its node that sees them, and tells the Unix time of it.
+def signalled(pod: dict[str, Any], image: str, signal: str) -> float:
+    """Sends a signal to all processes of a pod, and tells the Unix time of it.
 
     In the pod itself nobody can: the kernel keeps a container's first process from its own SIGSTOP and SIGKILL.
     """
-    uid, name = pod["metadata"]["uid"], f"signal-{pod['metadata']['name']}"
+    return on_node(pod, image, f"for p in $(left); do kill -{signal} $p 2>/dev/null; done; date +%s.%N")
+
+
+def left(pod: dict[str, Any], image: str) -> float:
+    """Waits until no process of a pod is left, and tells the Unix time of it. The API forgets a pod that is deleted by
+    force at once, and its node kills it some seconds later."""
+    return on_node(pod, image, 'while [ -n "$(left)" ]; do sleep 0.1; done; date +%s.%N')
+
+
+def on_node(pod: dict[str, Any], image: str, script: str) -> float:
+    """The time that a script prints which runs on the pod's node, in a pod that sees its processes: those that `left`
+    lists."""
+    uid, name = pod["metadata"]["uid"], f"look-{pod['metadata']['name']}"
     which = f"grep -lsE '{uid}|{uid.replace('-', '_')}' /proc/[0-9]*/cgroup | cut -d/ -f3"  # as systemd writes it, too
-    script = f"for p in $({which}); do grep -q pause /proc/$p/cmdline || {{ kill -{signal} $p; date +%s.%N; }}; done"
+    its = f"left() {{ for p in $({which}); do grep -qs pause /proc/$p/cmdline || echo $p; done; }}; "
     spec = {"nodeName": pod["spec"]["nodeName"], "hostPID": True}
     words = ["--image", image, "--restart", "Never", "--overrides", json.dumps({"apiVersion": "v1", "spec": spec})]
     try:  # not in the namespace of the lab: Pod Security would refuse it
-        kubectl("run", name, *words, "--command", "--", "sh", "-c", script, namespace="default")
+        kubectl("run", name, *words, "--command", "--", "sh", "-c", its + script, namespace="default")
         kubectl(
             "wait", "pod", name, "--for", "jsonpath={.status.phase}=Succeeded", "--timeout", "60s", namespace="default"
         )
 
         def said() -> str:  # on a busy node not at once: then the log says that it failed to be read
-            return kubectl("logs", name, namespace="default").partition("\n")[0]
+            return kubectl("logs", name, namespace="default").strip()
 
-        until(lambda: re.fullmatch(r"\d+\.\d+", said()), "the time of the signal in the log", 30)
+        until(lambda: re.fullmatch(r"\d+\.\d+", said()), "the time in the log", 30)
         return float(said())
     finally:
         kubectl("delete", "pod", name, "--ignore-not-found", "--now", "--wait=false", namespace="default")

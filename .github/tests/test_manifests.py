@@ -1,6 +1,9 @@
 """The manifests: what they are for Kubernetes, and the rules of policies.py, each proved by broken copies."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from broken_manifests import BROKEN, REFUSED
 from manifests import OPTIONS, OVERLAYS, PLAIN, broken, kustomize, mixes, read, rendered, schema_errors
 from manifests import name as of
 from policies import INSTANCE, SERVER_FINISHES, wrong
-from repository import ROOT, files, name, project
+from repository import FINAL, ROOT, files, name, project
 
 every_mix = pytest.mark.parametrize("mix", mixes())
 
@@ -86,6 +89,34 @@ def test_a_release_is_its_digest_its_namespace_and_its_host(lab: str) -> None:
     assert {manifest["metadata"]["namespace"] for manifest in release if manifest["kind"] != "Namespace"} == {"team"}
     assert "azmonitoring.coreos.com/v1" in text
     assert " monitoring.coreos.com/v1" not in text
+
+
+# lab_5's
+
+MEASURES = ROOT / "lab_5"
+
+
+def test_the_pods_of_an_experiment_break_two_rules_on_purpose_and_no_other() -> None:
+    """Their CPU, and their number: both are what it is about."""
+    dev = kustomize(FINAL / ".k8s" / "overlays" / "dev")
+    once = [manifest for manifest in rendered("final_project dev") if manifest not in dev]
+    world = once + kustomize(MEASURES / ".k8s" / "quarter")
+    assert [error for manifest in world for error in schema_errors(manifest)] == []
+    assert wrong(world) == [
+        "Deployment api, container api: a CPU limit below 2, the threads in use",
+        "HorizontalPodAutoscaler api: goes down to a single pod",
+    ]
+
+
+def test_dashboards_and_rules_are_what_a_cluster_knows() -> None:
+    told = subprocess.run([sys.executable, "-m", "dashboards.rules"], cwd=MEASURES, capture_output=True, check=True)
+    given = [*kustomize(MEASURES / ".k8s"), json.loads(told.stdout)]
+    assert [manifest["kind"] for manifest in given] == ["ConfigMap", "ConfigMap", "PrometheusRule"]
+    assert [error for manifest in given for error in schema_errors(manifest)] == []
+    given[-1]["spec"]["groups"][0]["rules"][0]["exprs"] = "up"
+    assert schema_errors(given[-1]) == [
+        "PrometheusRule objectives: spec.groups.0.rules.0.exprs: Extra inputs are not permitted"
+    ]
 
 
 # Broken copies

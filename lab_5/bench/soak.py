@@ -33,10 +33,12 @@ def restarted(folder: Path, port: int, every: float, away: float, over: threadin
         over.wait(away)
 
 
-def soak(run: Callable[..., Result], folder: Path, seconds: float, every: float, away: float, step: float) -> Result:
+def soak(
+    run: Callable[..., Result], folder: Path, seconds: float, every: float, away: float, step: float, share: float = 0.5
+) -> Result:
     port, over = free_port(), threading.Event()
     with final_project(folder) as url:
-        capacity = run("soak-capacity", url, min(60, seconds), CACHE_RATE="0")["requests_per_second"]
+        capacity = run("soak-capacity", url, seconds / 60, CACHE_RATE="0")["requests_per_second"]
     redis = threading.Thread(target=restarted, args=(folder, port, every, away, over))
     redis.start()
     try:
@@ -46,7 +48,7 @@ def soak(run: Callable[..., Result], folder: Path, seconds: float, every: float,
                 families = text_string_to_metric_families(asked(f"{url}/metrics"))
                 return {each.name: each.value for family in families for each in family.samples if each.name in SEEN}
 
-            load = {"SHAPE": "open", "CACHE_RATE": "0.5", "RATE": str(round(capacity / 2)), "WAITING": "1000"}
+            load = {"SHAPE": "open", "CACHE_RATE": "0.5", "RATE": str(round(share * capacity)), "WAITING": "1000"}
             return run("soak", url, seconds, timeline=Timeline(look, step), **load)
     finally:
         over.set()

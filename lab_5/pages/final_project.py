@@ -1,5 +1,8 @@
 """What findings.md.in of the final project may name."""
 
+import numpy as np
+
+from bench.cluster import PODS
 from bench.final_project import CACHE_RATES, TIMES
 from report import (
     KINDS,
@@ -14,8 +17,11 @@ from report import (
     seconds,
     setup,
     share,
+    success,
     table,
 )
+
+from .over_time import FULL, QUIET, column, duration, failures, slope, when
 
 
 def cache_rates(those: Results) -> str:
@@ -36,11 +42,57 @@ def past(those: Results) -> str:
     return table(["times", "asked/s", "200/s", *LATENCIES, "p99 of 429, ms", *answers], [row(times) for times in TIMES])
 
 
+def pods(those: Results) -> str:
+    one = seconds(rounds(those, "pods-1"))
+
+    def row(count: int) -> list[object]:
+        runs = rounds(those, f"pods-{count}")
+        return [count, rate(runs), f"{one / seconds(runs):.1f}", success(runs), *latencies(runs)]
+
+    return table(["pods", "requests/s", "to one pod", "success", *LATENCIES], [row(count) for count in PODS])
+
+
+def autoscaler(those: Results) -> dict[str, str]:
+    run = those["autoscaler"]
+    begins, ends = QUIET * duration(run), FULL * duration(run)
+    at, ready, p99 = (column(run, name) for name in ("second", "ready", "p99"))
+    loaded = (at >= begins) & (at < ends)
+    return {
+        "few": f"{np.ceil(float(run['settings']['RATE']) / 10):.0f}",
+        "many": run["settings"]["RATE"],
+        "most_pods": f"{np.nanmax(ready):.0f}",
+        "out": f"{when(run, 'ready', max(PODS), begins):.0f}",
+        "back": f"{when(run, 'ready', min(PODS), ends):.0f}",
+        "worst_p99": f"{np.nanmax(p99[loaded]):.0f}",
+        "settled_p99": f"{np.nanmedian(p99[loaded & (ready == max(PODS))]):.0f}",
+        "quiet_p99": f"{np.nanmedian(p99[at < begins]):.0f}",
+        "while_out": f"{failures(run).sum():.0f}",
+    }
+
+
+def soak(those: Results) -> dict[str, str]:
+    run = those["soak"]
+    memory = column(run, "process_resident_memory_bytes") / 1e6
+    return {
+        "soak_rate": run["settings"]["RATE"],
+        "soak_requests": f"{counted([run], *KINDS)}",
+        "soak_failed": f"{counted([run], *KINDS) - counted([run], '200')}",
+        "soak_p99": quantile([run], "99"),
+        "soak_worst": f"{np.nanmax(column(run, 'p99')):.0f}",
+        "soak_first": f"{memory[np.isfinite(memory)][0]:.1f}",
+        "soak_most": f"{np.nanmax(memory):.1f}",
+        "soak_slope": f"{slope(run):.2f}",
+    }
+
+
 def values(those: Results) -> dict[str, str]:
     none, most = (rounds(those, f"closed-{of}") for of in CACHE_RATES)
     last = those[f"times-{TIMES[-1]}"]
     return {
         "setup": setup(those.values()),
+        "pods": pods(those),
+        **autoscaler(those),
+        **soak(those),
         "cache_rates": cache_rates(those),
         "times_faster": f"{seconds(none) / seconds(most):.1f}",
         "capacity": rate([those["capacity"]]),

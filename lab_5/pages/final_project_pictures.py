@@ -1,9 +1,12 @@
 """The pictures of the final project's Findings.md."""
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 from bench.final_project import TIMES
 from report import Picture, Result, Results
+
+from .over_time import asked, column, failures, hits, step
 
 
 def above_capacity(those: Results) -> list[Result]:
@@ -24,4 +27,46 @@ def above_capacity(those: Results) -> list[Result]:
     return drawn
 
 
-PICTURES: list[Picture] = [above_capacity]
+def rows(count: int) -> list[Axes]:
+    _, axes = plt.subplots(count, 1, figsize=(9, 1.8 * count), sharex=True)
+    for each in axes:
+        each.grid(alpha=0.3)
+    return list(axes)
+
+
+def autoscaler(those: Results) -> list[Result]:
+    run = those["autoscaler"]
+    at = column(run, "second")
+    rates, pods, times = rows(3)
+    rates.step(at, asked(run), color="grey", lw=0.8, where="post", label="asked")
+    rates.step(at, column(run, "200") / step(run), where="post", label="answered with 200")
+    rates.step(at, failures(run) / step(run), where="post", label="with 429")
+    rates.set(ylabel="requests/s", title="The autoscaler, from one pod to four and back")
+    pods.step(at, column(run, "wanted"), color="grey", lw=0.8, where="post", label="wanted")
+    pods.step(at, column(run, "ready"), where="post", label="ready")
+    pods.set(ylabel="pods", ylim=(0, 4.5), yticks=range(5))
+    times.step(at, column(run, "p99"), where="post", label="p99 of the 200s")
+    times.set(ylabel="milliseconds", yscale="log", xlabel="seconds")
+    for axes in (rates, pods, times):
+        axes.legend(loc="upper right")
+    return [run]
+
+
+def soak(those: Results) -> list[Result]:
+    run = those["soak"]
+    at = column(run, "second") / 60
+    memory, times, found, failed = rows(4)
+    memory.plot(at, column(run, "process_resident_memory_bytes") / 1e6)
+    memory.set(
+        ylabel="memory, MB", ylim=(0, None), title="An hour at half the capacity, Redis restarted every ten minutes"
+    )
+    times.plot(at, column(run, "p99"))
+    times.set(ylabel="p99, ms", ylim=(0, None))
+    found.plot(at, hits(run))
+    found.set(ylabel="hits, %", ylim=(0, 60))
+    failed.plot(at, failures(run))
+    failed.set(ylabel="failed requests", ylim=(-0.05, 1), xlabel="minutes")
+    return [run]
+
+
+PICTURES: list[Picture] = [above_capacity, autoscaler, soak]

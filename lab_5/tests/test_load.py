@@ -1,5 +1,6 @@
 """load.js on k6, against lab_4's service: what was asked for is what was sent, and what is wrong fails."""
 
+import csv
 import json
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pytest
 
 from measure import K6, NOT_HELD, Result, measure
 from services import FINAL, HERE, LAB_4, free_port, service, valkey
+from timeline import Timeline
 
 LABS = {"lab_4": (HERE, LAB_4, "src.main:app"), "final_project": (FINAL.parent, FINAL, "finalproject.main:app")}
 QUIET = {"P95": "20000", "P99": "20000"}  # a machine may be slow
@@ -29,16 +31,16 @@ def measured(at: tuple[str, Path], **settings: str) -> Result:
     return measure(folder, "run", {"URL": url, **settings})
 
 
-def run(**settings: str) -> subprocess.CompletedProcess[str]:
+def run(where: Path, /, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
-    command = [str(K6), "run", "--quiet", "--address", "127.0.0.1:0", *words, str(HERE / "load.js")]
+    command = [str(K6), "run", "--quiet", "--address", "127.0.0.1:0", *options, *words, str(where / "load.js")]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("shape", ["closed", "open"])
+@pytest.mark.parametrize("shape", ["closed", "open", "step"])
 @pytest.mark.parametrize("rate", [0, 0.5, 0.95, 1])
 def test_items_are_cached_and_new_as_asked_for_to_one_request(at: tuple[str, Path], shape: str, rate: float) -> None:
-    given = {"SHAPE": shape, "CACHE_RATE": str(rate), "DURATION": "2s", "USERS": "4", "RATE": "101"}
+    given = {"SHAPE": shape, "CACHE_RATE": str(rate), "DURATION": "2s", "USERS": "4", "RATE": "151"}
     found = measured(at, **given, **QUIET)
     requests = sum(found["sent"].values())
     assert requests >= 50
@@ -47,6 +49,32 @@ def test_items_are_cached_and_new_as_asked_for_to_one_request(at: tuple[str, Pat
     assert (found["hits"], found["misses"]) == (found["sent"].get("cached", 0), found["sent"].get("new", 0))
     assert found["thresholds_held"]
     assert json.loads((at[1] / "results" / "run.json").read_text()) == found
+
+
+def test_a_step_is_a_tenth_of_the_rate_but_for_three_eighths_of_the_time(at: tuple[str, Path]) -> None:
+    url, folder = at
+    given = {"URL": url, "SHAPE": "step", "RATE": "50", "DURATION": "16s", **QUIET}
+    found = measure(folder, "run", given, timeline=Timeline(dict, 1))
+    count = found["timeline"]["200"]
+    assert abs(found["answers"]["200"] - (2 * 5 + 6 * 50 + 8 * 5)) <= 3
+    assert (max(count[:1]), min(count[3:6]), max(count[10:])) == (
+        pytest.approx(5, abs=2),
+        pytest.approx(50, abs=9),
+        pytest.approx(5, abs=2),
+    )
+
+
+@pytest.mark.parametrize(("connections", "most"), [("kept", 4), ("new", 1e9)])
+def test_a_connection_is_for_a_user_or_for_a_request(at: tuple[str, Path], connections: str, most: float) -> None:
+    url, folder = at
+    samples = folder / "samples.csv"
+    run(folder, "--out", f"csv={samples}", URL=url, USERS="4", DURATION="2s", CONNECTIONS=connections)
+    with samples.open(newline="") as lines:
+        of = [row for row in csv.DictReader(lines) if row["scenario"] == "load"]
+    requests = sum(row["metric_name"] == "http_reqs" for row in of)
+    opened = sum(float(row["metric_value"]) > 0 for row in of if row["metric_name"] == "http_req_connecting")
+    assert requests > 20
+    assert opened == min(most, requests)
 
 
 def test_the_service_counts_what_k6_counts(at: tuple[str, Path]) -> None:
@@ -77,7 +105,7 @@ def test_a_slow_service_fails_the_run(at: tuple[str, Path]) -> None:
 
 
 def test_a_service_that_does_not_answer_fails_the_run() -> None:
-    done = run(URL=f"http://127.0.0.1:{free_port()}", DURATION="2s")
+    done = run(HERE, URL=f"http://127.0.0.1:{free_port()}", DURATION="2s")
     assert done.returncode not in (0, NOT_HELD)
     assert "does not predict" in done.stderr
 
@@ -96,11 +124,12 @@ def test_a_service_that_does_not_answer_fails_the_run() -> None:
         ("USERS", "0"),
         ("USERS", "1.5"),
         ("RATE", "none"),
+        ("CONNECTIONS", "old"),
         ("P99", "0"),
     ],
 )
 def test_a_wrong_setting_stops_the_run_before_the_first_request_with_one_line(name: str, value: str) -> None:
-    done = run(**{name: value})
+    done = run(HERE, **{name: value})
     assert done.returncode not in (0, NOT_HELD)
     assert len(done.stderr.splitlines()) == 1
     assert f"{name} is " in done.stderr
