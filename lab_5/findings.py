@@ -17,6 +17,7 @@ class Page:
     folder: Path
     values: Callable[[Results], dict[str, str]]
     pictures: list[Picture]
+    benches: tuple[str, ...]
 
     def results(self) -> Results:
         return results(self.folder / "results")
@@ -26,8 +27,13 @@ class Page:
 
 
 PAGES = [
-    Page(HERE, lab_5.values, lab_5_pictures.PICTURES),
-    Page(HERE.parent / "final_project", final_project.values, final_project_pictures.PICTURES),
+    Page(HERE, lab_5.values, lab_5_pictures.PICTURES, ("bench.experiments",)),
+    Page(
+        HERE.parent / "final_project",
+        final_project.values,
+        final_project_pictures.PICTURES,
+        ("bench.experiments", "bench.cluster", "bench.soak"),
+    ),
 ]
 
 
@@ -36,8 +42,8 @@ def main() -> None:
         those = page.results()
         try:
             text = page.text(those)
-        except ValueError as error:
-            sys.exit(f"{page.folder.name}: {error}; python -m bench.experiments makes all runs anew")
+        except (KeyError, ValueError) as error:
+            sys.exit(f"{page.folder.name}: {error}; python -m {', '.join(page.benches)} make its runs anew")
         (page.folder / "Findings.md").write_text(text)
         draw(page.pictures, those, page.folder / "images")
 

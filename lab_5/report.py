@@ -96,6 +96,11 @@ def busy(those: Sequence[Result]) -> str:
     return spread([100 * each["service"]["process_cpu_seconds_total"] / each["seconds"] for each in those])
 
 
+def sent(those: Sequence[Result]) -> str:
+    """Requests/s that k6 could send of those that were planned."""
+    return spread([sum(each["sent"].values()) / each["seconds"] for each in those])
+
+
 def success(those: Sequence[Result]) -> str:
     return share(counted(those, "200"), counted(those, *KINDS))
 

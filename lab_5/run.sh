@@ -93,4 +93,4 @@ if [ -n "$prometheus" ] && kill -0 "$prometheus" 2>/dev/null; then
   echo "images/dashboard-$lab.png has what the dashboard shows of it"
 fi
 [ -z "$failed" ] || fail "a threshold was not held in:$failed"
-echo 'git checkout results images brings back what was there; python -m bench.experiments makes all the runs of Findings.md'
+echo 'README.md tells how to bring back the committed runs, and how to make all those of Findings.md'

@@ -15,6 +15,7 @@ from report import (
     rate,
     rounds,
     seconds,
+    sent,
     setup,
     share,
     success,
@@ -35,11 +36,14 @@ def past(those: Results) -> str:
         refused = run["refused"]
         fast = quantile([refused], "99") if refused else ""
         counts = [counted([run], kind) for kind in ("200", "429", "5xx", "none")]
-        asked = [times, run["settings"]["RATE"]]
+        asked = [times, run["settings"]["RATE"], sent([run])]
         return [*asked, rate([run]), *latencies([run]), fast, *counts, run["dropped"]]
 
     answers = ["200", "429", "5xx", "no answer", "not sent"]
-    return table(["times", "asked/s", "200/s", *LATENCIES, "p99 of 429, ms", *answers], [row(times) for times in TIMES])
+    return table(
+        ["times", "planned/s", "sent/s", "200/s", *LATENCIES, "p99 of 429, ms", *answers],
+        [row(times) for times in TIMES],
+    )
 
 
 def pods(those: Results) -> str:
@@ -98,6 +102,8 @@ def values(those: Results) -> dict[str, str]:
         "capacity": rate([those["capacity"]]),
         "past": past(those),
         "most_times": TIMES[-1],
+        "waiting": last["settings"]["WAITING"],
+        "most_sent": sent([last]),
         "most_rate": rate([last]),
         "left": share(round(last["requests_per_second"] / those["capacity"]["requests_per_second"], 2), 1),
         "most_p99": quantile([last], "99"),

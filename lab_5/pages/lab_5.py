@@ -15,6 +15,7 @@ from report import (
     rate,
     rounds,
     seconds,
+    sent,
     setup,
     spread,
     success,
@@ -67,13 +68,14 @@ def cost(those: Results) -> str:
 
 
 def past(those: Results) -> str:
-    def row(name: str, asked: str) -> list[object]:
+    def row(name: str, planned: str) -> list[object]:
         runs = rounds(those, f"past-{name}")
-        return [name, asked, rate(runs), *latencies(runs), counted(runs, "none"), sum(each["dropped"] for each in runs)]
+        left = [counted(runs, "none"), sum(each["dropped"] for each in runs)]
+        return [name, planned, sent(runs), rate(runs), *latencies(runs), *left]
 
-    asked = spread([float(each["settings"]["RATE"]) for each in rounds(those, "past-open")])
-    head = ["shape", "asked/s", "answered/s", *LATENCIES, "no answer", "not sent"]
-    return table(head, [row("closed", "as answered"), row("open", asked)])
+    planned = spread([float(each["settings"]["RATE"]) for each in rounds(those, "past-open")])
+    head = ["shape", "planned/s", "sent/s", "answered/s", *LATENCIES, "no answer", "not sent"]
+    return table(head, [row("closed", "as answered"), row("open", planned)])
 
 
 def limits(those: Results) -> str:
@@ -125,6 +127,7 @@ def values(those: Results) -> dict[str, str]:
         "call": f"{call(none):.2g}",
         "pays": spread([pays_from(gain) for gain in gains(those, "0")]),
         "past": past(those),
+        "past_waiting": open_[0]["settings"]["WAITING"],
         "past_seconds": closed[0]["settings"]["DURATION"].removesuffix("s"),
         "closed_p99": quantile(closed, "99"),
         "open_p99": quantile(open_, "99"),
