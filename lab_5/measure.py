@@ -112,32 +112,32 @@ def measure(
     settings: Mapping[str, str],
     show: bool = False,
     timeline: Timeline | None = None,
-    one: bool = True,
+    kubernetes: str = "",
 ) -> Result:
-    """Runs the load.js there, and returns what results/NAME.json then holds. Exits as k6 does if it cannot run. Only
-    where one process answers are its counters asked for."""
+    """Runs the load.js there, and returns what results/NAME.json then holds. Exits as k6 does if it cannot run. On a
+    cluster, of that version of Kubernetes, several processes may answer, and their counters are not asked for."""
     url = settings.get("URL", "http://127.0.0.1:8000")
     words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
     with tempfile.TemporaryDirectory() as kept:
         samples = Path(kept) / "samples.csv"
         environment = os.environ | {"K6_CSV_TIME_FORMAT": "unix_milli", "K6_NO_USAGE_REPORT": "true"}
         only = ["--include-system-env-vars=false", "--address", "127.0.0.1:0"]  # what is set is what the result says
-        few = ["--system-tags", "scenario,status"]  # the others would be half of what k6 writes
-        options = [*only, *few, "--out", f"csv={samples}", *([] if show else ["--quiet"])]
+        tags = ["--system-tags", "scenario,status"]  # the others would be half of what k6 writes
+        options = [*only, *tags, "--out", f"csv={samples}", *([] if show else ["--quiet"])]
         command = [str(K6), "run", *options, *words, str(where / "load.js")]
-        before, began = counters(url) if one else Counter[str](), datetime.now(UTC)
+        before, began = Counter[str]() if kubernetes else counters(url), datetime.now(UTC)
         with timeline or contextlib.nullcontext():
             done = subprocess.run(command, env=environment, stdout=None if show else subprocess.PIPE)  # noqa: S603
         if done.returncode not in (0, NOT_HELD):
             sys.exit(done.returncode)
         requests, sums = read(samples)
         result = found(requests, sums) | ({"timeline": timeline.of(requests)} if timeline else {})
-    after = counters(url) if one else before
+    after = before if kubernetes else counters(url)
     result = {
         "name": name,
         "date": f"{began:%Y-%m-%d}",
         "machine": machine(),
-        "versions": versions(url),
+        "versions": versions(url) | ({"kubernetes": kubernetes} if kubernetes else {}),
         "command": " ".join(["k6 run", *words, "load.js"]),
         "settings": dict(settings),
         "thresholds_held": done.returncode == 0,

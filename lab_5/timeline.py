@@ -17,7 +17,7 @@ class Timeline:
 
     def __init__(self, look: Look, step: float) -> None:
         self._look, self._step = look, step
-        self._seen: list[tuple[float, dict[str, float]]] = []
+        self.seen: list[tuple[float, dict[str, float]]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
@@ -31,7 +31,7 @@ class Timeline:
 
     def _watch(self) -> None:
         while not self._over.wait(self._step / 2):  # so that each step has one
-            self._seen.append((time.time(), self._look()))
+            self.seen.append((time.time(), self._look()))
 
     def of(self, requests: list[Request]) -> dict[str, list[float | None]]:
         """Columns: the second at which a step begins, its answers by status, their p99 in milliseconds where there are
@@ -49,7 +49,7 @@ class Timeline:
         for at, value, status in requests:
             if status == "200":
                 times.setdefault(step(at), []).append(value)
-        seen = {(step(at), what): value for at, looked in self._seen for what, value in looked.items()}
+        seen = {(step(at), what): value for at, looked in self.seen for what, value in looked.items()}
         return {
             "second": [number * self._step for number in steps],
             **{status: [counts[number, status] for number in steps] for status in statuses},

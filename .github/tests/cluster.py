@@ -78,7 +78,8 @@ def signalled(pod: dict[str, Any], image: str, signal: str) -> float:
 
     In the pod itself nobody can: the kernel keeps a container's first process from its own SIGSTOP and SIGKILL.
     """
-    return on_node(pod, image, f"for p in $(left); do kill -{signal} $p 2>/dev/null; done; date +%s.%N")
+    some = f"for p in $(left); do kill -{signal} $p 2>/dev/null && some=yes; done"
+    return on_node(pod, image, f'{some}; [ -n "$some" ] && date +%s.%N')
 
 
 def left(pod: dict[str, Any], image: str) -> float:

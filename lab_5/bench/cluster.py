@@ -1,11 +1,13 @@
 """What more pods bring the final project, and how the autoscaler asks for them: `.venv/bin/python -m bench.cluster`.
 
-On the cluster that kubectl's context minikube is, with metrics (`minikube start --cni=calico --addons=metrics-server`);
-half an hour. Each pod is held to a quarter of a core, or k6 and four of them would want more than a laptop has. SECONDS
+In half an hour, on the cluster that kubectl's context minikube is, with metrics (`minikube start --cni=calico
+--addons=metrics-server`). Each pod is held to a quarter of a core, or k6 and four of them would want more than a laptop has. SECONDS
 (60) of a run and ROUNDS (3) can be set. The namespace w255 is made for it, and deleted.
 """
 
 import contextlib
+import json
+import os
 import shutil
 import signal
 import subprocess
@@ -22,10 +24,12 @@ from .run import ROUNDS, runner
 IMAGE, REDIS, NAMESPACE, PORT = "finalproject:6.0.0", "redis:8.2-bookworm", "w255", 30086  # as the overlay dev has them
 QUARTER = HERE / ".k8s" / "quarter"
 PODS = (1, 2, 3, 4)
-OVER = 1.75  # what one pod can do: four are then used by less than half, and three by more
+OVER = 1.75  # what one pod can do; at half of what they ask for, four pods are then what the autoscaler wants
 STEP = 5  # seconds
+MISSES = {"CACHE_RATE": "0", "CONNECTIONS": "new"}
 
 run = runner(FINAL.parent)
+os.environ["MINIKUBE_PROFILE"] = "minikube"  # the cluster that kubectl's context minikube is
 
 
 def works(*words: str) -> bool:
@@ -52,6 +56,8 @@ def lacking() -> str:
         return "Docker is not running"
     if not works("minikube", "status"):
         return "minikube is not running: minikube start --cni=calico --addons=metrics-server"
+    if not works("kubectl", "--context", "minikube", "top", "node"):
+        return "minikube has no metrics (yet): minikube addons enable metrics-server"
     if kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):
         return (
             f"there is a namespace {NAMESPACE}: kubectl --context minikube delete namespace {NAMESPACE}, if it is yours"
@@ -79,12 +85,19 @@ def deployed() -> Iterator[str]:
         kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout", "120s")
 
 
-def there() -> dict[str, float]:
-    """The pods that take requests, and those that should."""
-    ready, wanted = kubectl(
-        "get", "deployment", "api", "--output", "jsonpath={.status.readyReplicas} {.spec.replicas}"
-    ).split(" ")
-    return {"ready": float(ready or 0), "wanted": float(wanted)}
+def version() -> str:
+    found: str = json.loads(kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
+    return found
+
+
+def replicas() -> dict[str, float]:
+    """The pods that should take requests, and those that do; nothing when the cluster does not say."""
+    with contextlib.suppress(RuntimeError):
+        fields = "jsonpath={.spec.replicas} {.status.readyReplicas}"
+        said = kubectl("get", "deployment", "api", "--output", fields, "--request-timeout", "10s")
+        wanted, _, ready = said.partition(" ")
+        return {"wanted": float(wanted), "ready": float(ready or 0)}
+    return {}
 
 
 def scale(count: int) -> None:
@@ -92,7 +105,7 @@ def scale(count: int) -> None:
 
     def done() -> bool:
         pods = kubectl("get", "pods", "--selector", "app.kubernetes.io/name=api", "--output", "name")
-        return len(pods.splitlines()) == count == there()["ready"]
+        return len(pods.splitlines()) == count == replicas().get("ready")
 
     kubectl("scale", "deployment/api", "--replicas", count)
     wait_for(done, f"{count} pods", 180)
@@ -105,7 +118,7 @@ def pods(url: str) -> float:
     for turn in range(1, ROUNDS + 1):
         for count in PODS:
             scale(count)
-            found = run(f"pods-{count}-{turn}", url, one=False, CACHE_RATE="0", CONNECTIONS="new")
+            found = run(f"pods-{count}-{turn}", url, kubernetes=version(), **MISSES)
             rates += [found["requests_per_second"]] if count == 1 else []
     return median(rates)
 
@@ -115,15 +128,15 @@ def autoscaler(url: str, capacity: float) -> None:
     scale(1)
     time.sleep(60)  # what is measured of its CPU is then of a pod at rest
     kubectl("apply", "--kustomize", QUARTER)
-    load = {"SHAPE": "step", "RATE": str(round(OVER * capacity)), "WAITING": "1000"}
-    run("autoscaler", url, 480, Timeline(there, STEP), one=False, CACHE_RATE="0", CONNECTIONS="new", **load)
+    load = {"SHAPE": "step", "RATE": str(round(OVER * capacity)), "WAITING": "4000"}
+    run("autoscaler", url, 480, Timeline(replicas, STEP), version(), **MISSES, **load)
 
 
 def main() -> None:
-    if missing := lacking():
-        sys.exit(missing)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the namespace is deleted then, too
     try:
+        if missing := lacking():
+            sys.exit(missing)
         with deployed() as url:
             autoscaler(url, pods(url))
     except KeyboardInterrupt:

@@ -17,11 +17,11 @@ def runner(where: Path) -> Callable[..., Result]:
         url: str,
         seconds: float = SECONDS,
         timeline: Timeline | None = None,
-        one: bool = True,
+        kubernetes: str = "",
         **settings: str,
     ) -> Result:
         given = {"URL": url, **ANY, **settings, "DURATION": f"{max(2, round(seconds))}s"}
-        result = measure(where, name, given, timeline=timeline, one=one)
+        result = measure(where, name, given, timeline=timeline, kubernetes=kubernetes)
         of = result["milliseconds"]
         said = f"{result['requests_per_second']:7.1f} requests/s, p50 {of['50']} ms, p99 {of['99']} ms"
         print(f"{name:24} {said}  {result['answers']}", flush=True)

@@ -6,6 +6,8 @@ results/soak.json of the final project; `findings.py` draws it.
 """
 
 import os
+import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from .run import runner
 MINUTES = float(os.environ.get("MINUTES", "60"))
 SEEN = ("process_resident_memory_bytes", "cache_hits_total", "cache_misses_total")
 EVERY, AWAY = 600, 5  # seconds from one loss of Redis to the next, and without it
+STEP = 15  # seconds
 
 
 def restarted(folder: Path, port: int, every: float, away: float, over: threading.Event) -> None:
@@ -56,8 +59,12 @@ def soak(
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        soak(runner(FINAL.parent), Path(folder), 60 * MINUTES, EVERY, AWAY, 15)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # all that was started is stopped then, too
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            soak(runner(FINAL.parent), Path(folder), 60 * MINUTES, EVERY, AWAY, STEP)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

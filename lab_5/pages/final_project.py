@@ -4,6 +4,7 @@ import numpy as np
 
 from bench.cluster import PODS
 from bench.final_project import CACHE_RATES, TIMES
+from bench.soak import STEP
 from report import (
     KINDS,
     LATENCIES,
@@ -22,7 +23,7 @@ from report import (
     table,
 )
 
-from .over_time import FULL, QUIET, column, duration, failures, slope, when
+from .over_time import FULL, QUIET, column, duration, failures, slope, step, when
 
 
 def cache_rates(those: Results) -> str:
@@ -57,31 +58,41 @@ def pods(those: Results) -> str:
 
 
 def autoscaler(those: Results) -> dict[str, str]:
+    """ValueError if it never had all pods, or never one again."""
     run = those["autoscaler"]
     begins, ends = QUIET * duration(run), FULL * duration(run)
-    at, ready, p99 = (column(run, name) for name in ("second", "ready", "p99"))
-    loaded = (at >= begins) & (at < ends)
+    out, back = when(run, "ready", max(PODS), begins), when(run, "ready", min(PODS), ends)
+    at, p99 = column(run, "second"), column(run, "p99")
+    until_out = (at >= begins) & (at < begins + out)
     return {
         "few": f"{np.ceil(float(run['settings']['RATE']) / 10):.0f}",
         "many": run["settings"]["RATE"],
-        "most_pods": f"{np.nanmax(ready):.0f}",
-        "out": f"{when(run, 'ready', max(PODS), begins):.0f}",
-        "back": f"{when(run, 'ready', min(PODS), ends):.0f}",
-        "worst_p99": f"{np.nanmax(p99[loaded]):.0f}",
-        "settled_p99": f"{np.nanmedian(p99[loaded & (ready == max(PODS))]):.0f}",
+        "kubernetes": run["versions"]["kubernetes"],
+        "most_pods": f"{max(PODS)}",
+        "out": f"{out:.0f}",
+        "back": f"{back:.0f}",
+        "worst_p99": f"{np.nanmax(p99[until_out]):.0f}",
+        "settled_p99": f"{np.nanmedian(p99[(at >= begins + out) & (at < ends)]):.0f}",
         "quiet_p99": f"{np.nanmedian(p99[at < begins]):.0f}",
-        "while_out": f"{failures(run).sum():.0f}",
+        "while_out": f"{failures(run)[until_out].sum():.0f}",
+        "scaler_failed": f"{counted([run], *KINDS) - counted([run], '200')}",
+        "scaler_dropped": f"{run['dropped']}",
     }
 
 
 def soak(those: Results) -> dict[str, str]:
+    """ValueError for another time than the text says."""
     run = those["soak"]
+    if (duration(run), step(run)) != (3600, STEP):
+        raise ValueError(f"soak: {duration(run):.0f} s in steps of {step(run):.0f}, and not an hour in steps of {STEP}")
     memory = column(run, "process_resident_memory_bytes") / 1e6
     return {
+        "soak_capacity": rate([those["soak-capacity"]]),
         "soak_rate": run["settings"]["RATE"],
         "soak_requests": f"{counted([run], *KINDS)}",
         "soak_failed": f"{counted([run], *KINDS) - counted([run], '200')}",
-        "soak_p99": quantile([run], "99"),
+        "soak_dropped": f"{run['dropped']}",
+        "soak_p99": f"{np.nanmedian(column(run, 'p99')):.0f}",
         "soak_worst": f"{np.nanmax(column(run, 'p99')):.0f}",
         "soak_first": f"{memory[np.isfinite(memory)][0]:.1f}",
         "soak_most": f"{np.nanmax(memory):.1f}",

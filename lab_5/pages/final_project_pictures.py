@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from bench.final_project import TIMES
 from report import Picture, Result, Results
 
-from .over_time import asked, column, failures, hits, step
+from .over_time import column, failures, hits, planned, step
 
 
 def above_capacity(those: Results) -> list[Result]:
@@ -38,9 +38,9 @@ def autoscaler(those: Results) -> list[Result]:
     run = those["autoscaler"]
     at = column(run, "second")
     rates, pods, times = rows(3)
-    rates.step(at, asked(run), color="grey", lw=0.8, where="post", label="asked")
+    rates.step(at, planned(run), color="grey", lw=0.8, where="post", label="planned")
     rates.step(at, column(run, "200") / step(run), where="post", label="answered with 200")
-    rates.step(at, failures(run) / step(run), where="post", label="with 429")
+    rates.step(at, failures(run) / step(run), where="post", label="with 429, or not")
     rates.set(ylabel="requests/s", title="The autoscaler, from one pod to four and back")
     pods.step(at, column(run, "wanted"), color="grey", lw=0.8, where="post", label="wanted")
     pods.step(at, column(run, "ready"), where="post", label="ready")
@@ -65,7 +65,7 @@ def soak(those: Results) -> list[Result]:
     found.plot(at, hits(run))
     found.set(ylabel="hits, %", ylim=(0, 60))
     failed.plot(at, failures(run))
-    failed.set(ylabel="failed requests", ylim=(-0.05, 1), xlabel="minutes")
+    failed.set(ylabel="failed requests", ylim=(0, max(1, 1.1 * failures(run).max())), xlabel="minutes")
     return [run]
 
 

@@ -30,16 +30,19 @@ def duration(run: Result) -> float:
     return float(run["settings"]["DURATION"].removesuffix("s"))
 
 
-def asked(run: Result) -> Column:
+def planned(run: Result) -> Column:
     """Requests/s of a run with the shape `step`, as load.js has it."""
     at, rate = column(run, "second") / duration(run), float(run["settings"]["RATE"])
     return np.where((at >= QUIET) & (at < FULL), rate, np.ceil(rate / 10))
 
 
 def when(run: Result, name: str, value: float, after: float) -> float:
-    """The second in which a column first has a value, counted from `after`."""
+    """Seconds from `after` to the end of the step in which a column first has a value; ValueError if it never has."""
     seconds = column(run, "second")
-    return float(seconds[(column(run, name) == value) & (seconds >= after)][0] - after)
+    found = seconds[(column(run, name) == value) & (seconds >= after)]
+    if not len(found):
+        raise ValueError(f"{run['name']}: {name} was never {value} after {after:.0f} s")
+    return float(found[0] + step(run) - after)
 
 
 def slope(run: Result) -> float:
@@ -52,4 +55,5 @@ def slope(run: Result) -> float:
 def hits(run: Result) -> Column:
     """Share of the items in each step, %."""
     found, missed = (np.diff(column(run, f"cache_{what}_total"), prepend=np.nan) for what in ("hits", "misses"))
-    return 100 * found / (found + missed)
+    both = np.where(found + missed > 0, found + missed, np.nan)
+    return np.array(100 * found / both)
