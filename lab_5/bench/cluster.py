@@ -1,8 +1,8 @@
 """What more pods bring the final project, and how the autoscaler asks for them: `.venv/bin/python -m bench.cluster`.
 
 In half an hour, on the cluster that kubectl's context minikube is, with metrics (`minikube start --cni=calico
---addons=metrics-server`). Each pod is held to a quarter of a core, or k6 and four of them would want more than a laptop has. SECONDS
-(60) of a run and ROUNDS (3) can be set. The namespace w255 is made for it, and deleted.
+--addons=metrics-server`). Each pod is held to a quarter of a core, or k6 and four of them would want more than a laptop
+has. SECONDS (60) of a run and ROUNDS (3) can be set. The namespace w255 is made for it, and deleted.
 """
 
 import contextlib

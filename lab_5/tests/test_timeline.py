@@ -48,6 +48,7 @@ def test_a_look_that_finds_nothing_is_missing() -> None:
 def run(**columns: list[float | None]) -> Result:
     count = len(next(iter(columns.values())))
     return {
+        "name": "run",
         "settings": {"DURATION": "80s", "RATE": "95"},
         "timeline": {"second": [n * 10 for n in range(count)], **columns},
     }
