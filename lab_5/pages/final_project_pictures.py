@@ -1,5 +1,6 @@
 """The pictures of the final project's Findings.md."""
 
+import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
@@ -61,7 +62,7 @@ def soak(those: Results) -> list[Result]:
         ylabel="memory, MB", ylim=(0, None), title="An hour at half the capacity, Redis restarted every ten minutes"
     )
     times.plot(at, column(run, "p99"))
-    times.set(ylabel="p99, ms", ylim=(0, None))
+    times.set(ylabel="p99, ms", ylim=0)
     found.plot(at, hits(run))
     found.set(ylabel="hits, %", ylim=(0, 60))
     failed.plot(at, failures(run))
