@@ -12,16 +12,17 @@ from .over_time import column, failures, hits, planned, step
 
 def above_capacity(those: Results) -> list[Result]:
     drawn = [those[f"times-{times}"] for times in TIMES]
-    sent = [sum(run["sent"].values()) / run["seconds"] for run in drawn]
+    at = [float(run["settings"]["RATE"]) for run in drawn]
     _, (rates, times) = plt.subplots(1, 2, figsize=(9, 3.4))
-    rates.plot(sent, sent, color="grey", lw=0.8, label="sent")
-    rates.plot(sent, [run["requests_per_second"] for run in drawn], "o-", label="answered with 200")
+    rates.plot(at, at, color="grey", lw=0.8, label="planned")
+    rates.plot(at, [sum(run["sent"].values()) / run["seconds"] for run in drawn], "o-", label="sent")
+    rates.plot(at, [run["requests_per_second"] for run in drawn], "o-", label="answered with 200")
     refused = [run["refused"].get("requests_per_second", 0) for run in drawn]
-    rates.plot(sent, refused, "o-", label="answered with 429")
-    rates.set(xlabel="requests/s, sent", ylabel="requests/s", title="What is answered")
+    rates.plot(at, refused, "o-", label="answered with 429")
+    rates.set(xlabel="requests/s, planned", ylabel="requests/s", title="What is answered")
     for percent in ("50", "99"):
-        times.plot(sent, [run["milliseconds"][percent] for run in drawn], "o-", label=f"p{percent}")
-    times.set(xlabel="requests/s, sent", ylabel="milliseconds, of the 200s", title="How long it takes", yscale="log")
+        times.plot(at, [run["milliseconds"][percent] for run in drawn], "o-", label=f"p{percent}")
+    times.set(xlabel="requests/s, planned", ylabel="milliseconds, of the 200s", title="How long it takes", yscale="log")
     for axes in (rates, times):
         axes.grid(alpha=0.3)
         axes.legend()
@@ -41,7 +42,7 @@ def autoscaler(those: Results) -> list[Result]:
     rates, pods, times = rows(3)
     rates.step(at, planned(run), color="grey", lw=0.8, where="post", label="planned")
     rates.step(at, column(run, "200") / step(run), where="post", label="answered with 200")
-    rates.step(at, failures(run) / step(run), where="post", label="with 429, or not")
+    rates.step(at, failures(run) / step(run), where="post", label="with 429, or no answer")
     rates.set(ylabel="requests/s", title="The autoscaler, from one pod to four and back")
     pods.step(at, column(run, "wanted"), color="grey", lw=0.8, where="post", label="wanted")
     pods.step(at, column(run, "ready"), where="post", label="ready")
@@ -57,10 +58,10 @@ def soak(those: Results) -> list[Result]:
     run = those["soak"]
     at = column(run, "second") / 60
     memory, times, found, failed = rows(4)
-    memory.plot(at, column(run, "process_resident_memory_bytes") / 1e6)
-    memory.set(
-        ylabel="memory, MB", ylim=(0, None), title="An hour at half the capacity, Redis restarted every ten minutes"
-    )
+    used = column(run, "process_resident_memory_bytes") / 1e6
+    memory.plot(at, used)
+    memory.set(title="Half the capacity, and Redis restarted every ten minutes")
+    memory.set(ylabel="memory, MB", ylim=(0, 1.2 * np.nanmax(used)))
     times.plot(at, column(run, "p99"))
     times.set(ylabel="p99, ms", ylim=0)
     found.plot(at, hits(run))
