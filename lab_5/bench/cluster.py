@@ -68,6 +68,7 @@ def lacking() -> str:
 @contextlib.contextmanager
 def deployed() -> Iterator[str]:
     """Its URL, as the nodes have it."""
+    print(f"{IMAGE} goes to the namespace {NAMESPACE}", flush=True)
     command("docker", "build", "--quiet", "--tag", IMAGE, FINAL)
     for image in (IMAGE, REDIS):  # what Docker has here, the cluster need not pull
         if works("docker", "image", "inspect", image):
@@ -82,6 +83,7 @@ def deployed() -> Iterator[str]:
         wait_for(lambda: answers(f"{url}/health/ready"), url)
         yield url
     finally:
+        print(f"the namespace {NAMESPACE} is deleted, in a minute or so", flush=True)
         kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout", "120s")
 
 
