@@ -96,9 +96,13 @@ def busy(those: Sequence[Result]) -> str:
     return spread([100 * each["service"]["process_cpu_seconds_total"] / each["seconds"] for each in those])
 
 
-def sent(those: Sequence[Result]) -> str:
+def sent_rate(run: Result) -> float:
     """Requests/s that k6 could send of those that were planned."""
-    return spread([sum(each["sent"].values()) / each["seconds"] for each in those])
+    return float(sum(run["sent"].values()) / run["seconds"])
+
+
+def sent(those: Sequence[Result]) -> str:
+    return spread([sent_rate(each) for each in those])
 
 
 def success(those: Sequence[Result]) -> str:

@@ -106,8 +106,8 @@ def scale(count: int) -> None:
     """Until so many take requests, and the others are gone."""
 
     def done() -> bool:
-        pods = kubectl("get", "pods", "--selector", "app.kubernetes.io/name=api", "--output", "name")
-        return len(pods.splitlines()) == count == replicas().get("ready")
+        there = kubectl("get", "pods", "--selector", "app.kubernetes.io/name=api", "--output", "name")
+        return len(there.splitlines()) == count == replicas().get("ready")
 
     kubectl("scale", "deployment/api", "--replicas", count)
     wait_for(done, f"{count} pods", 180)

@@ -1,7 +1,7 @@
-"""The runs behind both Findings.md that need no cluster, in 45 minutes: `python -m bench.experiments [NAME ...]`.
+"""The runs behind both Findings.md but for the cluster's and the hour's: `python -m bench.experiments [NAME ...]`.
 
-NAME is one of those below; with none, all. SECONDS (60) of a run and ROUNDS (3) can be set. Runs that are compared
-alternate, so that a slow moment of the machine falls on all of them.
+In 45 minutes. NAME is one of those below; with none, all. SECONDS (60) of a run and ROUNDS (3) can be set. Runs that
+are compared alternate, so that a slow moment of the machine falls on all of them.
 """
 
 import sys

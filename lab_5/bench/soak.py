@@ -36,9 +36,7 @@ def restarted(folder: Path, port: int, every: float, away: float, over: threadin
         over.wait(away)
 
 
-def soak(
-    run: Callable[..., Result], folder: Path, seconds: float, every: float, away: float, step: float, share: float = 0.5
-) -> Result:
+def soak(run: Callable[..., Result], folder: Path, seconds: float, every: float, away: float, step: float) -> Result:
     port, over = free_port(), threading.Event()
     with final_project(folder) as url:
         capacity = run("soak-capacity", url, seconds / 60, CACHE_RATE="0")["requests_per_second"]
@@ -51,7 +49,7 @@ def soak(
                 families = text_string_to_metric_families(asked(f"{url}/metrics"))
                 return {each.name: each.value for family in families for each in family.samples if each.name in SEEN}
 
-            load = {"SHAPE": "open", "CACHE_RATE": "0.5", "RATE": str(round(share * capacity)), "WAITING": "1000"}
+            load = {"SHAPE": "open", "CACHE_RATE": "0.5", "RATE": str(round(capacity / 2)), "WAITING": "1000"}
             return run("soak", url, seconds, timeline=Timeline(look, step), **load)
     finally:
         over.set()

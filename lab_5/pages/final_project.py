@@ -94,6 +94,7 @@ def soak(those: Results) -> dict[str, str]:
         "soak_dropped": f"{run['dropped']}",
         "soak_p99": f"{np.nanmedian(column(run, 'p99')):.0f}",
         "soak_worst": f"{np.nanmax(column(run, 'p99')):.0f}",
+        "soak_worst_minute": f"{column(run, 'second')[np.nanargmax(column(run, 'p99'))] // 60 + 1:.0f}",
         "soak_first": f"{memory[np.isfinite(memory)][0]:.1f}",
         "soak_most": f"{np.nanmax(memory):.1f}",
         "soak_slope": f"{slope(run):.2f}",

@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from bench.final_project import TIMES
-from report import Picture, Result, Results
+from report import Picture, Result, Results, sent_rate
 
 from .over_time import column, failures, hits, planned, step
 
@@ -15,7 +15,7 @@ def above_capacity(those: Results) -> list[Result]:
     at = [float(run["settings"]["RATE"]) for run in drawn]
     _, (rates, times) = plt.subplots(1, 2, figsize=(9, 3.4))
     rates.plot(at, at, color="grey", lw=0.8, label="planned")
-    rates.plot(at, [sum(run["sent"].values()) / run["seconds"] for run in drawn], "o-", label="sent")
+    rates.plot(at, [sent_rate(run) for run in drawn], "o-", label="sent")
     rates.plot(at, [run["requests_per_second"] for run in drawn], "o-", label="answered with 200")
     refused = [run["refused"].get("requests_per_second", 0) for run in drawn]
     rates.plot(at, refused, "o-", label="answered with 429")
