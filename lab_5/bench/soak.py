@@ -16,7 +16,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from measure import Result, asked
-from services import FINAL, free_port, valkey
+from services import FINAL, LAB_4, free_port, python, valkey
 from timeline import Timeline
 
 from .final_project import final_project
@@ -38,6 +38,7 @@ def restarted(folder: Path, port: int, every: float, away: float, over: threadin
 
 def soak(run: Callable[..., Result], folder: Path, seconds: float, every: float, away: float, step: float) -> Result:
     port, over = free_port(), threading.Event()
+    python(LAB_4)  # Valkey comes with it, and should be there when its time comes
     with final_project(folder) as url:
         capacity = run("soak-capacity", url, seconds / 60, CACHE_RATE="0")["requests_per_second"]
     redis = threading.Thread(target=restarted, args=(folder, port, every, away, over))
