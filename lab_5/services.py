@@ -51,8 +51,8 @@ def running(command: list[str], log: Path, where: Path, **environment: str) -> I
 
 
 def python(project: Path) -> str:
-    """That of its environment, which is made if it is not there."""
-    if not (project / ".venv").exists():
+    """That of its environment, which is made if it is not there, or only half of it is."""
+    if not (project / ".venv" / "installed-main").exists():
         subprocess.run([project / "install.sh", "local"], check=True)  # noqa: S603
     return str(project / ".venv" / "bin" / "python")
 
