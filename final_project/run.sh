@@ -43,12 +43,13 @@ if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then fail "port $port is in use:
 kube() { kubectl --context minikube --namespace "$namespace" "$@"; } # the user's own context may be production
 
 containers='' network='' cluster='' made='' folder=''
+stop() { while kill "$1"; do sleep 0.1; done 2>/dev/null; } # told until it is gone: what only just starts may not hear it
 finish() {
   local status=$? pid
   trap '' INT TERM PIPE
   set +e # even if nobody reads what is said here
   [ -z "$(jobs -rp)$folder$containers$network$cluster$made" ] || heading clean up
-  for pid in $(jobs -rp); do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; done
+  for pid in $(jobs -rp); do stop "$pid"; echo "stopped process $pid"; done
   [ -z "$folder" ] || rm -rf "$folder"
   for container in $containers; do docker rm --force "$container" >/dev/null 2>&1 && echo "removed container $container" || true; done
   [ -z "$network" ] || { docker network rm "$network" >/dev/null 2>&1 && echo "removed network $network" || true; }
@@ -102,7 +103,7 @@ start_cache() {
 
 stop_cache() {
   case $mode in
-    local) kill "$cache" 2>/dev/null || true; wait "$cache" 2>/dev/null || true ;;
+    local) stop "$cache" ;;
     docker) docker rm --force "$cache" ;;
     minikube) kube delete pod --selector app.kubernetes.io/name=redis ;; # its Deployment starts another
   esac

@@ -24,13 +24,14 @@ if [ "$mode" != local ] && ! docker info >/dev/null 2>&1; then
 fi
 if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then fail "port $port is in use: PORT=$((port + 1)) ./run.sh"; fi
 
+stop() { while kill "$1"; do sleep 0.1; done 2>/dev/null; } # told until it is gone: what only just starts may not hear it
 finish() {
   local status=$?
   trap '' INT TERM PIPE
   set +e # even if nobody reads what is said here
   if [ "$mode" = local ]; then pid=${!:-}; fi # Ctrl-C may have come before pid=$!
   if [ -n "$pid$container" ]; then heading clean up; fi
-  if [ -n "$pid" ]; then kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; echo "stopped process $pid"; fi
+  if [ -n "$pid" ]; then stop "$pid"; echo "stopped process $pid"; fi
   if [ -n "$container" ]; then docker rm --force "$container" >/dev/null 2>&1 && echo "removed container $container" || true; fi
   exit "$status"
 }

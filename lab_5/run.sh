@@ -30,12 +30,20 @@ settings="DURATION=$duration RATE=${RATE:-200}"
 for name in USERS P95 P99; do [ -z "${!name:-}" ] || settings="$settings $name=${!name}"; done
 
 folder=''
+stop() { # its group, told every 2 s until it is gone: what only just starts may not hear it
+  local tick
+  for ((tick = 0; ; tick++)); do
+    kill -0 "$1" || break
+    ((tick % 20)) || kill -- "-$1"
+    sleep 0.1
+  done 2>/dev/null
+}
 finish() {
   local status=$? pid
   trap '' INT TERM PIPE
   set +e # even if nobody reads what is said here
   [ -z "$(jobs -rp)$folder" ] || heading clean up
-  for pid in $(jobs -rp); do { kill -- "-$pid"; wait "$pid"; } 2>/dev/null; echo "stopped process $pid"; done
+  for pid in $(jobs -rp); do stop "$pid"; echo "stopped process $pid"; done
   [ -z "$folder" ] || rm -rf "$folder"
   exit "$status"
 }
