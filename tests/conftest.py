@@ -1,6 +1,5 @@
 import contextlib
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -12,26 +11,26 @@ import pytest
 from repository import LABS, project, without
 from scripts import Script, Start
 
-# test.sh stops by SIGTERM what runs in the background: the tests end as by Ctrl-C, and what they began is cleaned up
+# test.sh stops the slow tests with SIGTERM. As after Ctrl-C, pytest then runs the fixtures' clean-up.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a script, and ends what is left of it after the test."""
-    started: list[Script] = []
+    """Starts scripts. After the test, kills the processes that still run."""
+    scripts: list[Script] = []
 
     def start(*command: object, environment: dict[str, str] | None = None, **variables: str) -> Script:
-        folder = tmp_path / f"script{len(started)}"
+        folder = tmp_path / f"script{len(scripts)}"
         folder.mkdir()
-        words = [str(word) for word in command]
-        started.append(
-            Script(folder, *words, environment=(without() if environment is None else environment) | variables)
+        arguments = [str(argument) for argument in command]
+        scripts.append(
+            Script(folder, *arguments, environment=(without() if environment is None else environment) | variables)
         )
-        return started[-1]
+        return scripts[-1]
 
     yield start
-    for script in started:
+    for script in scripts:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(script.process.pid, signal.SIGKILL)
         script.process.wait()
@@ -39,6 +38,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def port() -> str:
+    """A free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
@@ -46,7 +46,7 @@ def port() -> str:
 
 @pytest.fixture(scope="session")
 def installed() -> None:
-    """What `run.sh local` runs, so that its tests need no network and no Python."""
+    """Installs the packages of every `run.sh local`, so that tests of run.sh need no network."""
     for lab in LABS:
-        (words,) = re.findall(r"local\) \./(install\.sh.*) ;;", (lab / "run.sh").read_text())
-        subprocess.run([project(lab) / words.split()[0], *words.split()[1:]], check=True, timeout=600)
+        groups = ["local"] if "install.sh local" in (lab / "run.sh").read_text() else []
+        subprocess.run([project(lab) / "install.sh", *groups], check=True, timeout=600)

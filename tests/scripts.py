@@ -1,4 +1,4 @@
-"""A script as a student starts it: at a terminal, on a machine that may lack something."""
+"""Starts a script as a student does: in a process group of its own, on a machine where a program may be missing."""
 
 import contextlib
 import os
@@ -17,17 +17,16 @@ NO_DOCKER = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Polls, five minutes at most."""
-    for _ in range(30_000):
-        if condition():
-            return
+    """Waits for the condition, at most 300 s."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"timed out after 300 s: {what}")
         time.sleep(0.01)
-    pytest.fail(f"five minutes, and not {what}")
 
 
 class Script:
-    """A script in a process group of its own, as at a terminal. It writes to files, not to pipes: what it leaves
-    running would hold those open, and the test would wait for it."""
+    """A running script. Its output goes to files: a pipe would stay open as long as a child process does."""
 
     def __init__(self, folder: Path, *command: str, environment: dict[str, str]) -> None:
         self.files = folder / "stdout", folder / "stderr"
@@ -39,7 +38,7 @@ class Script:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
-                # bash cannot trap what was ignored before it, as SIGINT is in a job of a script
+                # bash cannot trap a signal that its parent ignores, and a job of a script ignores SIGINT
                 preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
 
@@ -51,36 +50,42 @@ class Script:
     def stderr(self) -> str:
         return self.files[1].read_text()
 
-    def says(self, text: str) -> None:
-        until(lambda: text in self.stdout or self.process.poll() is not None, f"said: {text}")
+    def wait_for_output(self, text: str) -> None:
+        until(lambda: text in self.stdout or self.process.poll() is not None, f"no {text!r} on stdout")
         assert text in self.stdout, self.stdout + self.stderr
 
     def interrupt(self) -> None:
-        """Ctrl-C: the terminal sends it to all processes of the group."""
+        """Ctrl-C: the terminal sends SIGINT to all processes of the group."""
         os.killpg(self.process.pid, signal.SIGINT)
 
-    def ends(self) -> int:
-        until(lambda: self.process.poll() is not None, "ended")
-        until(self.alone, "alone: it left a process running")
+    def wait_for_exit(self) -> int:
+        """Waits for all processes of the group. Returns the script's exit status."""
+        until(lambda: self.process.poll() is not None, "the script still runs")
+        until(self._group_is_empty, "a child process still runs")
         return self.process.returncode
 
-    def alone(self) -> bool:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only dead ones
+    def _group_is_empty(self) -> bool:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for zombies
             os.killpg(self.process.pid, 0)
             return False
         return True
+
+    # the names that tests of later issues still use
+    says = wait_for_output
+    ends = wait_for_exit
 
 
 Start = Callable[..., Script]
 
 
 def answers(port: str) -> bool:
+    """Whether something accepts connections on the port."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", int(port))) == 0
 
 
 def commands(folder: Path, *links: str, **scripts: str) -> str:
-    """A PATH that has nothing but these programs of this machine and these stand-ins."""
+    """A PATH that contains only these programs of this machine, and these scripts in place of others."""
     folder.mkdir()
     for link in links:
         (folder / link).symlink_to(shutil.which(link) or pytest.fail(f"no {link} here"))

@@ -1,0 +1,51 @@
+"""Paths of the repository, and the environment that its tests run in."""
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A git hook sets these. They would send the tests' own git commands to the repository that the hook runs in.
+for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+    os.environ.pop(variable, None)
+
+
+def files(*patterns: str) -> list[Path]:
+    """Files that git tracks or would add. The patterns are git's: `*.sh` matches in every folder."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [path for name in sorted(set(output.split("\0")[:-1])) if (path := ROOT / name).is_file()]
+
+
+def name(path: Path) -> str:
+    """A path as messages and test names show it."""
+    return str(path.relative_to(ROOT))
+
+
+# The slow tests of run.sh use lab_4's script, because the final project's differs from it in few lines.
+FINAL = ROOT / "final_project"
+LABS = sorted(  # in the order of the ladder. lab_5 is not in the list: it measures lab_4's service and has none
+    (path.parent for path in files("*/run.sh") if not (path.parent / "pyproject.toml").exists()),
+    key=lambda lab: (lab == FINAL, lab),
+)
+
+
+def project(lab: Path) -> Path:
+    """The folder of a lab that contains its pyproject.toml."""
+    return next(path.parent for path in files(f"{lab.name}/*pyproject.toml"))
+
+
+def package(lab: Path) -> str:
+    """The name of the lab's Python package."""
+    return "finalproject" if lab == FINAL else "src"
+
+
+def dead_url() -> str:
+    """A URL that refuses connections."""
+    return "http://127.0.0.1:9"
+
+
+def without(*names: str, **more: str) -> dict[str, str]:
+    """This process's environment without the named variables, and with others."""
+    return {key: value for key, value in os.environ.items() if key not in names} | more

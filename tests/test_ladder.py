@@ -1,0 +1,97 @@
+"""The ladder: a lab copies the files that it shares with the lab before it, and every run.sh has the same steps."""
+
+import difflib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from repository import ROOT, files, name
+
+STEP = tomllib.loads((ROOT / "tests" / "ladder.toml").read_text())["step"][0]
+REBUILT = ("lab_1", "lab_2")
+
+
+def ladder(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "tests" / "ladder.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A synchronized copy of the ladder, without the files that git ignores."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    for path in files("lab_1", "lab_2", "*install.sh", "tests/ladder.*"):
+        (tmp_path / name(path)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / name(path))
+    ladder(tmp_path, "--sync")
+    return tmp_path
+
+
+def test_every_copy_equals_its_origin() -> None:
+    result = ladder(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_drift_is_reported_with_the_command_and_repaired_by_sync(copy: Path) -> None:
+    edited, deleted, executable = (
+        copy / STEP["to"] / path for path in ("install.sh", "tests/test_main.py", "src/__init__.py")
+    )
+    with edited.open("a") as script:
+        script.write("# one line more\n")
+    deleted.unlink()
+    executable.chmod(0o755)
+    (copy / "lab_5" / "install.sh").chmod(0o644)
+    (copy / STEP["from"] / "new.py").touch()  # git does not track it yet
+    drifted = ["lab_5/install.sh"]
+    drifted += [f"{STEP['to']}/{path}" for path in ("install.sh", "new.py", "src/__init__.py", "tests/test_main.py")]
+
+    report = ladder(copy)
+    assert report.returncode == 1
+    *lines, hint = report.stdout.splitlines()
+    assert sorted(line.split(" differs from ")[0] for line in lines) == sorted(drifted)
+    assert hint.startswith("run: python tests/ladder.py --sync")
+
+    sync = ladder(copy, "--sync")
+    assert sync.returncode == 0
+    assert sorted(sync.stdout.splitlines()) == sorted(f"{path} is written" for path in drifted)
+    assert ladder(copy).stdout == ""
+    assert (deleted.is_file(), executable.stat().st_mode & 0o100) == (True, 0)
+
+
+def test_own_version_of_a_later_lab_is_not_drift(copy: Path) -> None:
+    with (copy / STEP["to"] / STEP["changes"][-1]).open("a") as file:
+        file.write("\n")
+    assert ladder(copy).returncode == 0
+
+
+def test_wrong_entry_of_the_list_is_reported(copy: Path) -> None:
+    """A list that is longer than necessary hides the next drift."""
+    text = (copy / "tests" / "ladder.toml").read_text()
+    text = text.replace("changes = [", 'changes = ["install.sh", "nothing.py", ')
+    (copy / "tests" / "ladder.toml").write_text(re.sub(r"drops = \[", 'drops = ["src/__init__.py", ', text))
+    report = ladder(copy, "--sync")
+    assert report.returncode == 1
+    entries = re.findall(r"^tests/ladder\.toml: (\S+) is (in `\w+`|listed), but", report.stdout, re.MULTILINE)
+    assert entries == [
+        ("nothing.py", "listed"),
+        ("install.sh", "in `changes`"),
+        ("nothing.py", "in `changes`"),
+        ("src/__init__.py", "in `drops`"),
+    ]
+
+
+@pytest.mark.parametrize("script", files("*/run.sh"), ids=name)
+def test_every_run_sh_has_the_five_steps(script: Path) -> None:
+    steps = ["build", "start", "wait", "smoke test" if script.parent.name in REBUILT else "exercise", "clean up"]
+    assert sorted(set(re.findall(r"\bheading ['\"]?([a-z ]+[a-z])", script.read_text()))) == sorted(steps)
+
+
+def test_load_scripts_of_both_services_differ_only_in_the_request() -> None:
+    housing, sentiment = ((ROOT / lab / "load.js").read_text().splitlines() for lab in ("lab_5", "final_project"))
+    changed = [line for line in difflib.ndiff(housing, sentiment) if line[0] in "+-"]
+    assert 0 < len(changed) <= 30
