@@ -1,4 +1,4 @@
-"""A typed HTTP API: what comes in and goes out has a type, and FastAPI checks it, converts it and documents it."""
+"""lab_1: a typed HTTP API. FastAPI validates, converts and documents every parameter and response by its type."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, Field
 
-app = FastAPI(title="lab_1", version="1.0.0")
+app = FastAPI(title="lab_1", version="1.1.0", redirect_slashes=False)  # redirects use http://, even behind a TLS proxy
 
 
 class Service(BaseModel):
     name: str = Field(description="Name of the service", examples=["lab_1"])
-    version: str = Field(description="Version of the service", examples=["1.0.0"])
-    paths: list[str] = Field(description="Paths worth trying", examples=[["/hello?name=Ada"]])
+    version: str = Field(description="Version of the service", examples=["1.1.0"])
+    paths: list[str] = Field(description="Paths to try", examples=[["/hello?name=Ada"]])
 
 
 class Greeting(BaseModel):
@@ -20,24 +20,20 @@ class Greeting(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["ok"] = Field(description="The service answers", examples=["ok"])
-    timestamp: str = Field(
-        description="Time of the answer, ISO 8601, UTC", examples=["2026-11-22T21:04:05.123456+00:00"]
-    )
+    status: Literal["ok"] = Field(description="The service responds to requests", examples=["ok"])
+    timestamp: str = Field(description="Time of the response, UTC", examples=["2026-11-22T21:04:05.123456+00:00"])
 
 
-@app.get("/", summary="What this service is")
+@app.get("/", summary="Describe the service")
 async def root() -> Service:
     return Service(name=app.title, version=app.version, paths=["/hello?name=Ada", "/health", "/docs"])
 
 
-@app.get("/hello", summary="Greet somebody")
-async def hello(
-    name: Annotated[str, Query(min_length=1, description="Whom to greet, echoed as sent", examples=["Ada"])],
-) -> Greeting:
+@app.get("/hello", summary="Greet a person")
+async def hello(name: Annotated[str, Query(min_length=1, description="Name to greet", examples=["Ada"])]) -> Greeting:
     return Greeting(message=f"Hello {name}")
 
 
-@app.get("/health", summary="Is the service up?")
+@app.get("/health", summary="Report that the service is up")
 async def health() -> Health:
     return Health(status="ok", timestamp=datetime.now(UTC).isoformat(timespec="microseconds"))
