@@ -1,24 +1,24 @@
-"""The environment variables of this service: read in this one place, and checked before it starts."""
+"""The settings of the service. No other module reads environment variables."""
 
-import sys
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
+
+from .errors import StartupError
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True)
-
+class Settings(BaseSettings, env_ignore_empty=True):
     model_path: Path = Field(default=Path(__file__).parents[1] / "model_pipeline.pkl")
-    max_body_bytes: int = Field(default=8 * 2**20, ge=1)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None  # none: the server's own --log-level
+    max_body_bytes: int = Field(default=4 * 2**20, ge=1)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None  # None: uvicorn's --log-level decides
 
 
-def read_settings() -> Settings:
-    """The settings, or the end of the process with one line that names each wrong variable and what it may be."""
+def get_settings() -> Settings:
+    """The settings. Raises a StartupError that names each invalid variable and its allowed values."""
     try:
         return Settings()
     except ValidationError as error:
-        sys.exit("; ".join(f"{str(wrong['loc'][0]).upper()}: {wrong['msg']}" for wrong in error.errors()))
+        problems = [f"{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
+        raise StartupError("; ".join(problems)) from None
