@@ -29,7 +29,7 @@ if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then fail "port $port is in use:
 unset "${!PYTHON@}" "${!UVICORN@}" WEB_CONCURRENCY
 export no_proxy=127.0.0.1,localhost${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
 export NO_PROXY=$no_proxy
-curl() { command curl --disable --silent --show-error --max-time 60 "$@"; } # --disable: ignore ~/.curlrc
+curl=(curl --disable --silent --max-time 60) # --disable: ignore ~/.curlrc
 
 stop() { # process: SIGTERM until it ends, at most 8 s, then SIGKILL
   for ((tick = 0; tick < 80; tick++)); do kill "$1" || return 0; sleep 0.1; done
@@ -50,7 +50,7 @@ trap 'exit 143' TERM
 expect() { # status text command: runs a curl command and checks the status and the text of the response
   printf '$ %s\n' "$3"
   local response status
-  response=$(eval "$3 --write-out '\n%{http_code}'") || fail 'the service did not respond'
+  response=$(eval "${curl[*]} --show-error --write-out '\n%{http_code}' ${3#curl}") || fail 'the service did not respond'
   status=${response##*$'\n'}
   printf '%s\n' "${response%$'\n'*}"
   [ "$status" = "$1" ] || fail "expected status $1, not $status"
@@ -75,7 +75,7 @@ esac
 heading wait
 url=http://127.0.0.1:$port
 for ((tick = 0; tick < 240; tick++)); do
-  if curl "$url/health" >/dev/null 2>&1; then break; fi
+  if "${curl[@]}" --output /dev/null "$url/health"; then break; fi
   kill -0 $! 2>/dev/null || fail 'the service stopped'
   sleep 0.25
 done

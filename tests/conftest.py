@@ -1,14 +1,16 @@
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from repository import LABS, project, without
+from repository import LABS, files, project, without
 from scripts import Script, Start
 
 # test.sh stops the slow tests with SIGTERM. As after Ctrl-C, pytest then runs the fixtures' clean-up.
@@ -50,3 +52,17 @@ def installed() -> None:
     for lab in LABS:
         groups = ["local"] if "install.sh local" in (lab / "run.sh").read_text() else []
         subprocess.run([project(lab) / "install.sh", *groups], check=True, timeout=600)
+
+
+@pytest.fixture(scope="session")
+def poetry(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The Poetry that installed a project, or a new one of the same version."""
+    locks = files("*poetry.lock")
+    for path in (os.environ.get("POETRY", ""), *(str(lock.parent / ".venv/poetry/bin/poetry") for lock in locks)):
+        if os.access(path, os.X_OK):
+            return path
+    folder = tmp_path_factory.mktemp("poetry")
+    pins = re.findall(r"poetry[\w-]*==[\d.]+", (locks[0].parent / "install.sh").read_text())
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", *pins], check=True, timeout=600)
+    return str(folder / "bin/poetry")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ladder import copies
 from repository import ROOT, files, name
 
 STEP = tomllib.loads((ROOT / "tests" / "ladder.toml").read_text())["step"][0]
@@ -95,3 +96,26 @@ def test_load_scripts_of_both_services_differ_only_in_the_request() -> None:
     housing, sentiment = ((ROOT / lab / "load.js").read_text().splitlines() for lab in ("lab_5", "final_project"))
     changed = [line for line in difflib.ndiff(housing, sentiment) if line[0] in "+-"]
     assert 0 < len(changed) <= 30
+
+
+@pytest.mark.parametrize("main", files("*/src/main.py", "*/finalproject/main.py"), ids=name)
+def test_main_module_describes_its_own_lab(main: Path) -> None:
+    text = main.read_text()
+    (title,) = re.findall(r"title=\"(\w+)\"", text)
+    assert text.startswith(f'"""{title}: ')
+
+
+@pytest.mark.parametrize("bench", [path for path in files("*/bench/*.py") if "ROUNDS)" in path.read_text()], ids=name)
+def test_benchmark_prints_its_number_of_rounds_with_the_table(bench: Path) -> None:
+    lines = [line for line in bench.read_text().splitlines() if "sys.stderr" not in line]
+    assert any("{ROUNDS}" in line for line in lines)
+
+
+@pytest.mark.parametrize("lab", REBUILT)
+def test_tests_are_at_most_40_percent_of_the_labs_code(lab: str) -> None:
+    """Python, shell and Lua that the lab does not copy from an earlier one."""
+    copied = {copy for _, copy in copies()}
+    code = [path for path in files(f"{lab}/*.py", f"{lab}/*.sh", f"{lab}/*.lua") if path not in copied]
+    lines = {path: len(path.read_text().splitlines()) for path in code}
+    tests = sum(count for path, count in lines.items() if "/tests/" in name(path))
+    assert tests <= 0.4 * sum(lines.values()), f"{tests} of {sum(lines.values())} lines"

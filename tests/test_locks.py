@@ -1,10 +1,8 @@
 """Every lock belongs to its project, names no mirror, and has a wheel for every supported machine."""
 
 import copy
-import os
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,20 +95,6 @@ def test_missing_wheel_is_reported(wheel: str, missing: str) -> None:
     package = copy.deepcopy(package)
     package["files"] = [file for file in package["files"] if not re.search(f"-{wheel}.whl", file["file"])]
     assert list(missing_wheels(package)) == [f"scikit-learn {package['version']}: {missing}"]
-
-
-@pytest.fixture(scope="session")
-def poetry(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The Poetry that installed a project, or a new one of the same version."""
-    paths = [os.environ.get("POETRY", ""), *(str(lock.parent / ".venv/poetry/bin/poetry") for lock in LOCKS)]
-    for path in paths:
-        if os.access(path, os.X_OK):
-            return path
-    folder = tmp_path_factory.mktemp("poetry")
-    pin = re.findall(r"poetry==\S+", (LOCKS[0].parent / "install.sh").read_text())
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", *pin], check=True, timeout=600)
-    return str(folder / "bin/poetry")
 
 
 @each_lock

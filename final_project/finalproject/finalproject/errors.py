@@ -16,15 +16,15 @@ class Failure(BaseModel):
 
 
 class Wrong(BaseModel):
-    loc: list[str | int] = Field(description="Where", examples=[["body", "data", 3, "Latitude"]])
-    msg: str = Field(description="What it should be", examples=["Input should be less than or equal to 90"])
-    type: str = Field(description="pydantic's name of the error", examples=["less_than_equal"])
+    loc: list[str | int] = Field(description="Where", examples=[["body", "text", 3]])
+    msg: str = Field(description="What it should be", examples=["String should have at least 1 character"])
+    type: str = Field(description="pydantic's name of the error", examples=["string_too_short"])
 
 
 class Invalid(BaseModel):
     detail: list[Wrong] = Field(
         description=f"What is wrong, at most {MOST_ERRORS} of it",
-        examples=[[{"loc": ["query", "name"], "msg": "Field required", "type": "missing"}]],
+        examples=[[{"loc": ["body", "text"], "msg": "Field required", "type": "missing"}]],
     )
 
 

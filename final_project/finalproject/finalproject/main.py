@@ -1,4 +1,4 @@
-"""A typed HTTP API: what comes in and goes out has a type, and FastAPI checks it, converts it and documents it."""
+"""final_project: sentiment analysis by a transformer behind a micro-batching queue."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""A typed HTTP API: what comes in and goes out has a type, and FastAPI checks it, converts it and documents it."""
+"""lab_3: the service of lab_2 with a Redis cache, one entry per block group."""
 
 import gc
 import logging

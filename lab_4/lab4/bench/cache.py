@@ -73,7 +73,7 @@ def main() -> None:
             runs["a cache, all miss"].append(wrk(cached, True, seed=3 * turn + 2))
             wrk(cached, False, seed=3 * turn + 3, seconds=1)
             runs["a cache, all hit"].append(wrk(cached, False, seed=3 * turn + 3))
-    print(f"{machine()}; {ROWS} block groups a request, 4 connections\n")
+    print(f"{machine()}; {ROUNDS} rounds of {SECONDS} s; {ROWS} block groups per request, 4 connections\n")
     print("| | requests/s, median | lowest to highest | median, ms | 99 %, ms | against no cache |")
     print("|---|---|---|---|---|---|")
     for name, those in runs.items():

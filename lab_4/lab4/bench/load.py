@@ -85,7 +85,7 @@ def main() -> None:
     batch = [[round(draw.uniform(*edges), 4) for edges in LOW_HIGH] for _ in range(20_000)]
     groups = [dict(zip(BlockGroup.model_fields, row, strict=True)) for row in batch]
     bodies = [json.dumps({"data": groups[first : first + 1000]}).encode() for first in range(0, 20_000, 1000)]
-    print(machine())
+    print(f"{machine()}; {ROUNDS} rounds of {SECONDS} s")
     compare("1 block group a request, 32 connections", 1, 32, [])
     compare("1,000 block groups a request, 4 connections", 1000, 4, bodies)
 

@@ -1,4 +1,4 @@
-"""A typed HTTP API: what comes in and goes out has a type, and FastAPI checks it, converts it and documents it."""
+"""lab_4: the service of lab_3 with Prometheus metrics at GET /metrics."""
 
 import gc
 import logging
