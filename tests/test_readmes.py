@@ -41,12 +41,12 @@ NOT_RUN = {
     "poetry ": "Poetry is optional",
     "rm -rf": "removes environments that other tests use",
     "docker image rm": "removes images that other tests use",
-    "bench.compare": "downloads 2 GB",
+    "bench.compare": "downloads 4 environments and takes 12 minutes",
     "install.sh train": "changes an environment that other tests use",
     "trainer.train": "takes 6 minutes",
 }
 NEEDS_DOCKER = re.compile(r"\bdocker\b|run\.sh(?! local)\b")  # test_readmes_docker.py runs these blocks
-NEEDS_WRK = re.compile(r"\bwrk\b|bench\.(load|threads)\b")
+NEEDS_WRK = re.compile(r"\bwrk\b|bench\.(compare|routes)\b")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name)
 each_rebuilt_page = pytest.mark.parametrize("page", REBUILT, ids=name)

@@ -1,94 +1,97 @@
-"""Requests a second, in alternating runs, so that a slow moment of the machine falls on all alike.
+"""Load with wrk in alternating rounds, and a Markdown table of throughput and latency.
 
-`.venv/bin/python -m bench.load` sends 1 block group a request over 32 connections, and 1,000 over 4, and beside the
-latter runs a loop without a server that parses the same bodies, validates and predicts. RIVALS=path of a script that
-serves the same pickle with other servers and prints their `NAME rps=...` adds those; ROUNDS (5) and SECONDS (5) can be
-set. It needs wrk (Debian: apt install wrk; macOS: brew install wrk).
+Each round starts and measures each server once, so a slow moment of the machine affects all servers.
 """
 
-import json
 import os
-import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-
-from src.main import model
-from src.model import features
-from src.schemas import Batch, BlockGroup, Predictions
+from typing import NamedTuple
 
 from .machine import machine
-from .start import URL, service
+from .start import PORT, ROUNDS
 
-PROJECT = Path(__file__).parents[1]
-ROUNDS, SECONDS = int(os.environ.get("ROUNDS", "5")), int(os.environ.get("SECONDS", "5"))
-RIVALS = os.environ.get("RIVALS")
-LOW_HIGH = ((0.5, 12), (1, 52), (2, 9), (0.8, 1.4), (100, 4000), (1.5, 4.5), (32.5, 42), (-124.3, -114.3))
-Rates = dict[str, list[float]]
+SECONDS = int(os.environ.get("SECONDS", "5"))
+SCRIPT = Path(__file__).with_name("rows.lua")
 
 
-def wrk(rows: int, connections: int, seconds: int) -> float:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", "bench/rows.lua", URL]
-    environment = os.environ | {"ROWS": str(rows)}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    rate, failed = re.search(r"rps=([\d.]+).*failed=(\d+)", done).groups()  # type: ignore[union-attr]
-    if failed != "0":
-        sys.exit(f"{failed} requests failed: {done}")
-    return float(rate)
+class Result(NamedTuple):
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
 
 
-def rivals(rows: int, connections: int) -> dict[str, float]:
-    if not RIVALS:
-        return {}
-    settings = {"DURATION": str(SECONDS), "CONNECTIONS": str(connections)}
-    command = [RIVALS, "housing", str(PROJECT / "model_pipeline.pkl"), "-", str(rows)]
-    done = subprocess.run(command, env=os.environ | settings, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    return {name: float(rate) for name, rate in re.findall(r"^(\w+) +rps=([\d.]+)", done, re.MULTILINE)}
+class MeasurementError(Exception):
+    """A server did not start, or a request failed."""
 
 
-def loop_without_a_server(bodies: list[bytes]) -> float:
-    began, count = time.monotonic(), 0
-    while time.monotonic() < began + SECONDS:
-        batch = Batch.model_validate_json(bodies[count % len(bodies)])
-        Predictions(predictions=model.predict(features(batch.data))).model_dump_json()
-        count += 1
-    return count / (time.monotonic() - began)
-
-
-def compare(title: str, rows: int, connections: int, bodies: list[bytes]) -> None:
-    rates: Rates = defaultdict(list)
-    for turn in range(ROUNDS):
-        print(f"{title}: round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-        for name, app in {"this lab": "src.main:app", "this lab, run_in_executor": "bench.executor:app"}.items():
-            with service(app):
-                wrk(rows, connections, 2)
-                rates[name].append(wrk(rows, connections, SECONDS))
-        if bodies:
-            rates["no server, a loop"].append(loop_without_a_server(bodies))
-        for name, rate in rivals(rows, connections).items():
-            rates[name].append(rate)
-    print(f"\n{title}\n\n| | requests/s, median | lowest to highest | against this lab |\n|---|---|---|---|")
-    for name, those in sorted(rates.items(), key=lambda item: -median(item[1])):
-        ratio = median(other / ours for other, ours in zip(those, rates["this lab"], strict=False))
-        print(f"| {name} | {median(those):.1f} | {min(those):.1f} to {max(those):.1f} | {ratio:.2f} |")
-
-
-def main() -> None:
+def require_wrk() -> None:
     if not shutil.which("wrk"):
-        sys.exit("wrk is missing: apt install wrk, or brew install wrk")
-    draw = random.Random(0)  # noqa: S311 - not for secrets
-    batch = [[round(draw.uniform(*edges), 4) for edges in LOW_HIGH] for _ in range(20_000)]
-    groups = [dict(zip(BlockGroup.model_fields, row, strict=True)) for row in batch]
-    bodies = [json.dumps({"data": groups[first : first + 1000]}).encode() for first in range(0, 20_000, 1000)]
-    print(machine())
-    compare("1 block group a request, 32 connections", 1, 32, [])
-    compare("1,000 block groups a request, 4 connections", 1000, 4, bodies)
+        sys.exit("wrk is not installed: apt install wrk, or brew install wrk")
 
 
-if __name__ == "__main__":
-    main()
+def measure(url: str, rows: int, connections: int, seconds: int) -> Result:
+    """Sends requests with `rows` random block groups each. Raises a MeasurementError if one of them failed."""
+    variables = os.environ | {"ROWS": str(rows), "PROTOCOL": "v2" if "/v2/" in url else "json"}
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(SCRIPT), url]
+    process = subprocess.run(command, env=variables, capture_output=True, text=True)  # noqa: S603
+    found = re.search(r"RESULT rps=([\d.]+) p50=([\d.]+)ms p99=([\d.]+)ms failed=(\d+)", process.stdout)
+    if not found or found[4] != "0":
+        reason = f"{found[4]} requests failed" if found else process.stderr.strip() or process.stdout.strip()
+        raise MeasurementError(f"wrk {url}: {reason}")
+    return Result(float(found[1]), float(found[2]), float(found[3]))
+
+
+def warm_up_and_measure(url: str, rows: int, connections: int) -> Result:
+    measure(url, rows, connections, min(2, SECONDS))
+    return measure(url, rows, connections, SECONDS)
+
+
+def wait_until_port_is_free() -> None:
+    for _ in range(50):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", int(PORT))):
+                return
+        time.sleep(0.1)  # the previous server may still be closing
+    raise MeasurementError(f"port {PORT} is in use; set PORT to a free one")
+
+
+def print_comparison(measurements: dict[str, Callable[[], Result]], rows: int, connections: int) -> bool:
+    """Runs the rounds and prints the table. The ratios are to the first name. Returns whether nothing failed.
+
+    A failed measurement is printed, and its server is left out of the table.
+    """
+    baseline = next(iter(measurements))
+    settings = f"{connections} connections, {rows:,} block group{'s' * (rows > 1)} per request"
+    results: dict[str, list[Result]] = {name: [] for name in measurements}
+    for number in range(1, ROUNDS + 1):
+        for name in list(results):
+            print(f"{settings}, round {number} of {ROUNDS}: {name}", file=sys.stderr, flush=True)
+            try:
+                wait_until_port_is_free()
+                results[name].append(measurements[name]())
+            except MeasurementError as error:
+                if name == baseline:
+                    sys.exit(f"{name}: {error}")
+                print(f"{name} is left out: {error}", file=sys.stderr, flush=True)
+                del results[name]
+    print(f"\n{machine()}; {ROUNDS} rounds of {SECONDS} s, {settings}\n")
+    print(
+        f"| | requests/s (lowest to highest) | p99, ms | ratio to {baseline} (lowest to highest) |\n|---|---|---|---|"
+    )
+    for name, rounds in results.items():
+        rates, latencies = [result.requests_per_second for result in rounds], [result.p99_ms for result in rounds]
+        ratios = [rate / first.requests_per_second for rate, first in zip(rates, results[baseline], strict=True)]
+        print(f"| {name} | {spread(rates, ',.0f')} | {median(latencies):.0f} | {spread(ratios, '.2f')} |", flush=True)
+    return len(results) == len(measurements)
+
+
+def spread(values: list[float], form: str) -> str:
+    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
