@@ -48,7 +48,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 expect() { # status text command: runs a curl command and checks the status and the text of the response
-  printf '$ %s\n' "$3"
+  printf '+ %s\n' "$3"
   local response status
   response=$(eval "${curl[*]} --show-error --write-out '\n%{http_code}' ${3#curl}") || fail 'the service did not respond'
   status=${response##*$'\n'}

@@ -129,7 +129,7 @@ def test_without_a_mode_and_without_docker_it_runs_locally(lab: Path, port: str,
     assert re.fullmatch(r".* not installed or not running; (continuing with|going on as) \./run\.sh local", first)
     steps = [line[3:] for line in lines if line.startswith("== ")]
     assert steps == STEPS or (lab in OLD and steps == [*STEPS[:3], "exercise", STEPS[4]])
-    assert f"$ curl {url(port)}/" in lines
+    assert f"{'$' if lab in OLD else '+'} curl {url(port)}/" in lines
     assert [line for line in script.stderr.splitlines() if "Redis fails; going on without it" not in line] == []
     assert not answers(port)
 
