@@ -74,12 +74,12 @@ esac
 
 heading wait
 url=http://127.0.0.1:$port
-for ((tick = 0; tick < 240; tick++)); do
-  if "${curl[@]}" --output /dev/null "$url/health"; then break; fi
+deadline=$((SECONDS + 60))
+until "${curl[@]}" --max-time 2 --output /dev/null "$url/health"; do
   kill -0 $! 2>/dev/null || fail 'the service stopped'
+  [ "$SECONDS" -lt "$deadline" ] || fail 'the service did not respond within 60 s'
   sleep 0.25
 done
-[ "$tick" -lt 240 ] || fail 'the service did not respond within 60 s'
 echo "$url responds"
 
 heading smoke test

@@ -98,6 +98,19 @@ def test_load_scripts_of_both_services_differ_only_in_the_request() -> None:
     assert 0 < len(changed) <= 30
 
 
+def test_run_scripts_of_lab_1_and_lab_2_differ_in_the_smoke_test_only() -> None:
+    first, second = ((ROOT / lab / "run.sh").read_text() for lab in REBUILT)
+    extra = [
+        line
+        for line in second.splitlines(keepends=True)
+        if line.startswith(("block_group=", "expect")) and "data" in line
+    ]
+    assert len(extra) == 2
+    for line in [*extra, next(line for line in second.splitlines(keepends=True) if line.startswith("block_group="))]:
+        second = second.replace(line, "")
+    assert second == first.replace("lab1", "lab2").replace("lab_1", "lab_2")
+
+
 @pytest.mark.parametrize("main", files("*/src/main.py", "*/finalproject/main.py"), ids=name)
 def test_main_module_describes_its_own_lab(main: Path) -> None:
     text = main.read_text()

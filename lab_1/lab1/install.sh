@@ -12,8 +12,7 @@ pip() { # environment package...: prints a dot for each package. The first 4 opt
     { echo; fail "pip could not install the packages; is there a network? $(grep -m 1 '^ERROR' .venv/pip.log)"; }
 }
 
-# Drop the user's settings, but not those for the package index.
-unset "${!PYTHON@}" "${!POETRY_@}"
+unset "${!PYTHON@}" "${!POETRY_@}" # drop the user's settings, but not those for the package index
 for name in "${!PIP_@}"; do
   case $name in *_URL | *_LINKS | *_INDEX | *CERT | *_HOST | *CONSTRAINT | *PROXY | *TIMEOUT | *_DIR | *_FILE) ;; *) unset "$name" ;; esac
 done
@@ -33,7 +32,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 mkdir -p .venv && printf 'installing %s from poetry.lock ' "${missing#,}"
 poetry=${POETRY:-.venv/poetry/bin/poetry}
-"$poetry" --version >/dev/null 2>&1 || { rm -rf .venv/poetry; create .venv/poetry; pip .venv/poetry poetry==2.5.1 poetry-plugin-export==1.10.1; }
+if ! "$poetry" --version >/dev/null 2>&1; then
+  poetry=.venv/poetry/bin/poetry
+  rm -rf .venv/poetry; create .venv/poetry; pip .venv/poetry poetry==2.5.1 poetry-plugin-export==1.10.1
+fi
 "$poetry" export --only "${missing#,}" --output .venv/requirements.txt
 installed main || { rm -rf .venv/bin .venv/lib .venv/lib64 .venv/include .venv/installed-*; create .venv; }
 pip .venv --require-hashes --requirement .venv/requirements.txt

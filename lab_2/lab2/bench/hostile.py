@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -34,6 +35,9 @@ BODIES = {
     "10,000 block groups (valid)": b'{"data":[' + b",".join([BLOCK_GROUP] * 10_000) + b"]}",
     "350,000 unknown fields in one object": numbered(350_000, 6),
     "79,999 unknown fields with long names": numbered(79_999, 40),
+    "79,000 unknown fields and 90 objects": b'{"data":[{'
+    + b",".join(b'"%d":%s' % (number, b"1" if number % 900 else b"{}") for number in range(79_000))
+    + b"}]}",
     "500,000 objects with one field": repeated(b'{"a":1}'),
     "1,400,000 lists": repeated(b"[]"),
     "1,000,000 floats": repeated(b"1.5"),
@@ -43,11 +47,9 @@ BODIES = {
 
 
 def send(body: bytes) -> int:
-    connection = HTTPConnection("127.0.0.1", int(PORT))
-    connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    response.read()
-    return response.status
+    with closing(HTTPConnection("127.0.0.1", int(PORT))) as connection:
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        return connection.getresponse().status
 
 
 def slowest_health_check(body: bytes) -> float:

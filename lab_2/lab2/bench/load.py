@@ -77,7 +77,7 @@ def print_comparison(measurements: dict[str, Callable[[], Result]], rows: int, c
             try:
                 wait_until_port_is_free()
                 results[name].append(measurements[name]())
-            except MeasurementError as error:
+            except (MeasurementError, OSError) as error:
                 if name == baseline:
                     sys.exit(f"{name}: {error}")
                 print(f"{name} is left out: {error}", file=sys.stderr, flush=True)

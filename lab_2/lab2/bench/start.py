@@ -29,6 +29,8 @@ def responds() -> bool:
 @contextlib.contextmanager
 def service(app: str = "src.main:app") -> Iterator[tuple[int, float]]:
     """Starts the service. Yields its process id and the seconds from start to first response, then stops it."""
+    if responds():
+        sys.exit(f"another service uses port {PORT}: set PORT to a free one")
     start = time.monotonic()
     command = [sys.executable, "-m", "uvicorn", app, "--port", PORT, "--http", "h11", "--log-level", "warning"]
     with subprocess.Popen(command) as process:  # noqa: S603

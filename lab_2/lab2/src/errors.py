@@ -1,4 +1,4 @@
-"""Error responses: one JSON format, without the client's input and without the service's internals."""
+"""Error responses in JSON, without the client's values and without the service's internals."""
 
 from typing import Any
 
@@ -41,8 +41,7 @@ BODY_ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 async def validation_exception_handler(_: Request, error: RequestValidationError) -> JSONResponse:
-    """Returns loc, msg and type only. pydantic's `input` repeats the client's value, which may be private."""
-    detail = []
+    detail = []  # without pydantic's `input`, the client's value, which may be private
     for item in error.errors()[:MAX_ERRORS]:
         loc = [part[:MAX_LOC_LENGTH] if isinstance(part, str) else part for part in item["loc"]]
         detail.append({"loc": loc, "msg": item["msg"], "type": item["type"]})
@@ -50,5 +49,4 @@ async def validation_exception_handler(_: Request, error: RequestValidationError
 
 
 async def unhandled_exception_handler(_: Request, __: Exception) -> JSONResponse:
-    """The server logs the traceback; the client gets no detail of it."""
-    return JSONResponse({"detail": "Internal Server Error"}, 500)
+    return JSONResponse({"detail": "Internal Server Error"}, 500)  # the server logs the traceback

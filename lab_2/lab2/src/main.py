@@ -16,8 +16,8 @@ from .settings import get_settings
 
 settings = get_settings()
 if settings.log_level:
-    for logger in ("uvicorn.access", "uvicorn.error"):
-        logging.getLogger(logger).setLevel(settings.log_level)
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).setLevel(settings.log_level)
 model = HousingModel(settings.model_path)
 
 app = FastAPI(

@@ -49,12 +49,12 @@ def server(log: IO[str] | None = None, **environment: str) -> Iterator[tuple[int
     output = log or subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment, stdout=output, stderr=output)
     try:
-        while process.poll() is None:
+        for _ in range(600):
             with contextlib.suppress(httpx2.TransportError):
                 httpx2.get(f"http://127.0.0.1:{port}/health", trust_env=False)
                 break
+            assert process.poll() is None, "the server did not start"
             time.sleep(0.1)
-        assert process.poll() is None, "the server did not start"
         yield port, process
     finally:
         process.terminate()

@@ -34,7 +34,7 @@ def test_body_of_4_mib_is_accepted_and_a_larger_one_is_413(client: TestClient) -
 def test_too_large_body_is_413_before_all_of_it_is_read(framing: bytes) -> None:
     """The client never sends the rest. The server must not wait for it."""
     with server(MAX_BODY_BYTES="1000") as (port, _), socket.create_connection(("127.0.0.1", port), 30) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + framing)
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n" + framing)
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
@@ -43,10 +43,9 @@ def test_too_large_body_is_413_before_all_of_it_is_read(framing: bytes) -> None:
     [
         (b'{"data":[' + b",".join([b'{"a":1}'] * 10_000) + b"]}", b'{"data":[' + b",".join([b"{}"] * 10_001) + b"]}"),
         (b"[" * 10_002, b"[" * 10_003),
-        (b'"' + b":" * 1_000 + b'"', b'"' + b":" * 1_001 + b'"'),
-        (b"{:::::::::" * 8_888 + b":" * 9, b"{:::::::::" * 8_890),
+        (b'"' + b":" * 80_001 + b'"', b'"' + b":" * 80_002 + b'"'),
     ],
-    ids=["objects", "lists", "fields of one object", "fields in total"],
+    ids=["objects", "lists", "fields"],
 )
 def test_structure_beyond_the_largest_batch_is_rejected_unparsed(
     client: TestClient, accepted: bytes, rejected: bytes
@@ -74,6 +73,12 @@ def test_memory_stays_below_300_mib_whatever_8_concurrent_bodies_hold() -> None:
 
 
 # The middleware with the real application, and a client that sends or reads slowly
+
+
+@pytest.fixture(autouse=True)
+def new_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The semaphore belongs to one event loop. The application builds its middleware again at the next request."""
+    monkeypatch.setattr(app, "middleware_stack", None)
 
 
 class Client:
@@ -128,10 +133,10 @@ def test_slow_upload_is_408_and_its_connection_is_closed(monkeypatch: pytest.Mon
     monkeypatch.setattr(limits, "UPLOAD_TIMEOUT_SECONDS", 0.05)
 
     async def scenario() -> None:
-        slow = [Client(length) for length in (100, 100_000)]
+        slow = [Client(length) for length in (100, *[100_000] * 5)]  # the 5th large one gets the place of another one
         for client in slow:
             client.download.set()
-        assert await asyncio.gather(*(client.request() for client in slow)) == [408, 408]
+        assert await asyncio.gather(*(client.request() for client in slow)) == [408] * 6
         assert slow[0].headers[b"connection"] == b"close"
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
