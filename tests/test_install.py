@@ -85,6 +85,16 @@ def test_stale_environment_is_replaced(change: str, clone: Path, wheel: dict[str
     assert can_import(clone)
 
 
+def test_environment_behind_a_symbolic_link_is_not_stale(
+    clone: Path, wheel: dict[str, str], tmp_path: Path, start: Start
+) -> None:
+    assert start(clone / "install.sh", **wheel).wait_for_exit() == 0
+    other = shutil.copytree(clone, tmp_path / "other", ignore=shutil.ignore_patterns(".venv"))
+    (other / ".venv").symlink_to(clone / ".venv")
+    script = start(other / "install.sh", **wheel)
+    assert (script.wait_for_exit(), script.stdout) == (0, "nothing to install\n")
+
+
 def test_lock_file_older_than_pyproject_is_reported_by_poetry_and_the_environment_is_kept(
     clone: Path, wheel: dict[str, str], poetry: str, start: Start
 ) -> None:

@@ -17,7 +17,7 @@ for name in "${!PIP_@}"; do
   case $name in *_URL | *_LINKS | *_INDEX | *CERT | *_HOST | *CONSTRAINT | *PROXY | *TIMEOUT | *_DIR | *_FILE) ;; *) unset "$name" ;; esac
 done
 
-state() { pwd -P; .venv/bin/python --version; cksum pyproject.toml poetry.lock; } # the environment is valid for these
+state() { (cd .venv; pwd -P; bin/python --version); cksum pyproject.toml poetry.lock; } # the environment is valid for these
 installed() { [ "$(cat ".venv/installed-$1" 2>&1)" = "$(state 2>&1)" ]; }
 missing='' && for group in main "$@"; do installed "$group" || missing=$missing,$group; done
 [ -n "$missing" ] || { echo 'nothing to install'; exit; }
