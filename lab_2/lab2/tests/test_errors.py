@@ -39,6 +39,7 @@ def test_value_that_is_no_number_in_range_is_rejected(
     body = json.dumps({"data": [*test_set[0][:3], test_set[0][3] | {field: "HERE"}]})
     (error,) = errors(client, body.replace('"HERE"', value).encode())
     assert error["loc"] == ["body", "data", 3, field]
+    assert (error["type"] == "finite_number") == (value in {"NaN", "Infinity", "1e400"})
 
 
 @pytest.mark.parametrize(
