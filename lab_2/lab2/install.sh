@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 create() { (trap '' INT; exec "$python" -m venv "$1"); } # ignores Ctrl-C for 3 s: venv would print a long traceback
 pip() { # environment package...: prints a dot for each package. The first 4 options overrule a pip.conf.
-  "$1/bin/python" -m pip install --no-user --target '' --root / --prefix "$PWD/$1" --no-compile --only-binary :all: "${@:2}" 2>&1 |
+  "$1/bin/python" -m pip install --no-user --target '' --root / --prefix "$PWD/$1" --no-compile --retries 2 --only-binary :all: "${@:2}" 2>&1 |
     tee .venv/pip.log | while IFS= read -r line; do case $line in Collecting*) printf . ;; esac; done ||
     { echo; fail "pip could not install the packages; is there a network? $(grep -m 1 '^ERROR' .venv/pip.log)"; }
 }
