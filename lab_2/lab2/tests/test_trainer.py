@@ -83,9 +83,10 @@ def test_training_is_deterministic(content: bytes, tmp_path: Path) -> None:
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web_server:
         threading.Thread(target=web_server.serve_forever, daemon=True).start()
-        for folder in ("first", "second"):
-            source = f"http://127.0.0.1:{web_server.server_port}/cal_housing.tgz"
-            train.train(source, tmp_path / folder / "lab", [small], splits=1)
+        with joblib.parallel_config(backend="threading"):  # new processes would import everything again
+            for folder in ("first", "second"):
+                source = f"http://127.0.0.1:{web_server.server_port}/cal_housing.tgz"
+                train.train(source, tmp_path / folder / "lab", [small], splits=1)
         web_server.shutdown()
     first, second = (
         json.loads((tmp_path / name / "lab" / "manifest.json").read_text()) for name in ("first", "second")
