@@ -29,9 +29,14 @@ def test_invalid_setting_is_named_with_its_allowed_values(
     name: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MODEL_PATH", "")  # empty counts as unset
     with pytest.raises(StartupError, match=f"^{name}: .*{allowed}"):
         get_settings()
+
+
+def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "")
+    assert get_settings().model_dump() == {name: field.default for name, field in Settings.model_fields.items()}
 
 
 def test_server_with_invalid_settings_prints_one_line_and_exits_with_1() -> None:
