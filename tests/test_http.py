@@ -42,9 +42,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
         process.kill()
 
 
-def exchange(port: int, *parts: bytes, host: str = "127.0.0.1", pause: float = 0) -> list[bytes]:
+LAST = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def exchange(port: int, *parts: bytes, host: str = "127.0.0.1", pause: float = 0, last: bytes = LAST) -> list[bytes]:
     """Sends the parts on one connection, then a last request. Returns the responses."""
-    last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with socket.create_connection((host, port), timeout=60) as connection:
         for part in (*parts, last):
             connection.sendall(part)
@@ -103,7 +105,8 @@ def test_body_that_looks_like_a_request_is_not_read_as_one(server: tuple[str, in
 def test_pipelined_and_http_1_0_and_chunked_requests_are_answered(server: tuple[str, int]) -> None:
     lab, port = server
     assert statuses(exchange(port, post(lab) * 3)) == [200] * 4
-    assert statuses(exchange(port, post(lab, b"Connection: keep-alive\r\n", version=b"1.0"))) in ([200], [200, 200])
+    # the server closes after a response in HTTP/1.0, so nothing may follow
+    assert statuses(exchange(port, last=post(lab, version=b"1.0"))) == [200]
     chunked = (
         post(lab).replace(b"Content-Length", b"X").split(b"\r\n\r\n")[0] + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
