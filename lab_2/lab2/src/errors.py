@@ -1,5 +1,6 @@
 """Error responses in JSON, without the client's values and without the service's internals."""
 
+from traceback import clear_frames
 from typing import Any
 
 import click
@@ -7,6 +8,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 MAX_ERRORS = 20  # without a limit, 4 MiB of unknown fields cause a response of the same size
 MAX_LOC_LENGTH = 100  # the name of an unknown field comes from the client and may be as long as the body
@@ -40,13 +42,14 @@ BODY_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def validation_exception_handler(_: Request, error: RequestValidationError) -> JSONResponse:
+async def exception_handler(_: Request, error: Exception) -> JSONResponse:
+    clear_frames(error.__traceback__)  # its reference cycles keep the body until the next full garbage collection
+    if isinstance(error, HTTPException):
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    if not isinstance(error, RequestValidationError):
+        return JSONResponse({"detail": "Internal Server Error"}, 500)  # the server logs the traceback
     detail = []  # without pydantic's `input`, the client's value, which may be private
     for item in error.errors()[:MAX_ERRORS]:
         loc = [part[:MAX_LOC_LENGTH] if isinstance(part, str) else part for part in item["loc"]]
         detail.append({"loc": loc, "msg": item["msg"], "type": item["type"]})
     return JSONResponse({"detail": detail}, 422)
-
-
-async def unhandled_exception_handler(_: Request, __: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "Internal Server Error"}, 500)  # the server logs the traceback

@@ -12,17 +12,14 @@ MAX_BRACKETS = 10_002  # 10,000 block groups, their list and the object around i
 MAX_CONCURRENT_BODIES = 4
 UPLOAD_TIMEOUT_SECONDS = 10
 SERVER_BUFFER_BYTES = 65_536  # uvicorn stores this much of a body before the application reads it
-
 TOO_SLOW = JSONResponse({"detail": "The upload took too long"}, 408, {"Connection": "close"})
 TOO_MANY_FIELDS = JSONResponse({"detail": [{"loc": ["body"], "msg": "Too many fields", "type": "too_long"}]}, 422)
 
 
 class BodyLimits:
-    """ASGI middleware: reads the whole body within the limits, then passes it to the application as JSON.
-
-    At most MAX_CONCURRENT_BODIES requests hold a body at a time; others wait unread. A body that fits into uvicorn's
-    buffer does not wait: slow uploads of large bodies must not delay it. For HTTP/1.1 and without streaming responses.
-    """
+    """ASGI middleware: reads the whole body within the limits, then passes it to the application as JSON. At most
+    MAX_CONCURRENT_BODIES requests hold a body at a time; others wait unread. A body that fits into uvicorn's buffer
+    does not wait: slow uploads of large bodies must not delay it. For HTTP/1.1 and without streaming responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

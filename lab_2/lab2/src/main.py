@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
-from .errors import BODY_ERRORS, INVALID, unhandled_exception_handler, validation_exception_handler
+from .errors import BODY_ERRORS, INVALID, exception_handler
 from .limits import BodyLimits
 from .model import HousingModel
 from .schemas import Batch, Predictions
@@ -25,7 +26,7 @@ app = FastAPI(
     version="2.1.0",
     redirect_slashes=False,  # redirects use http://, even behind a TLS proxy
     max_body_size=settings.max_body_bytes,
-    exception_handlers={RequestValidationError: validation_exception_handler, Exception: unhandled_exception_handler},
+    exception_handlers=dict.fromkeys((RequestValidationError, HTTPException, Exception), exception_handler),
 )
 app.add_middleware(BodyLimits)
 
@@ -62,5 +63,4 @@ async def health() -> Health:
 
 @app.post("/predict", summary="Predict median house values of block groups", responses=INVALID | BODY_ERRORS)
 async def predict(batch: Batch) -> Predictions:
-    # Called directly, not in a thread: scikit-learn's trees hold the GIL (README, "Break it").
-    return Predictions(predictions=model.predict(batch.data))
+    return Predictions(predictions=model.predict(batch.data))  # not in a thread: the model holds the GIL

@@ -20,5 +20,4 @@ def get_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = [f"{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
-        raise StartupError("; ".join(problems)) from None
+        raise StartupError("; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())) from None

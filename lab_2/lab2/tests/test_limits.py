@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Message
 
-from bench.hostile import BODIES
+from bench.hostile import BODIES, numbered
 from src import limits
 from src.main import app
 from tests.conftest import server
@@ -68,6 +68,8 @@ def test_memory_stays_below_300_mib_whatever_6_concurrent_bodies_hold() -> None:
 
         for body in BODIES.values():
             assert set(threads.map(send, [body] * 6)) <= {200, 422}
+        for body in (numbered(79_999, 40), b'"\xff'.ljust(LIMIT), '"\U0001d11e'.encode().ljust(LIMIT)):
+            assert set(threads.map(send, [body] * 60)) <= {400, 422}  # their exceptions must not keep them
         (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
     assert int(peak) < 300 * 1024
 
