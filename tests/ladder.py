@@ -26,11 +26,16 @@ def project_files(folder: Path) -> list[str]:
     return [path for path in sorted(set(output.split("\0")[:-1])) if (folder / path).is_file()]
 
 
+def is_below(path: str, entry: str) -> bool:
+    """Whether an entry of ladder.toml names the file, or a folder above it by a slash at the end."""
+    return path == entry or (entry.endswith("/") and path.startswith(entry))
+
+
 def copies() -> Iterator[tuple[Path, Path]]:
     """Pairs of an origin and its copy."""
     for step in LADDER["step"]:
         for path in project_files(ROOT / step["from"]):
-            if path not in step["changes"] + step["drops"]:
+            if path not in step["changes"] and not any(is_below(path, drop) for drop in step["drops"]):
                 yield ROOT / step["from"] / path, ROOT / step["to"] / path
     for origin, folders in LADDER["shared"].items():
         yield from ((ROOT / origin, ROOT / folder / Path(origin).name) for folder in folders)
@@ -47,7 +52,7 @@ def wrong_entries() -> Iterator[str]:
     for step in LADDER["step"]:
         earlier, later = ROOT / step["from"], ROOT / step["to"]
         for path in step["changes"] + step["drops"]:
-            if not (earlier / path).is_file():
+            if not (earlier / path).exists():
                 yield f"{path} is listed, but {step['from']} does not have it"
         for path in step["changes"]:
             if not (later / path).is_file() or equal(earlier / path, later / path):
@@ -61,8 +66,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sync", action="store_true", help="write the copies that differ")
     sync = parser.parse_args().sync
-    different = [pair for pair in copies() if not equal(*pair)]
-    for origin, copy in different:
+    different = False
+    for origin, copy in copies():  # in the order of the ladder: a copy may be the origin of the next one
+        if equal(origin, copy):
+            continue
+        different = True
         names = [str(path.relative_to(ROOT)) for path in (copy, origin)]
         print(f"{names[0]} is written" if sync else f"{names[0]} differs from {names[1]}")
         if sync:

@@ -155,7 +155,7 @@ class Reader:
         self.is_up = False
         environment = without(*(key for key in os.environ if key.startswith("PYTHON")), PORT=self.others)
         # the smallest settings of the benchmarks: their commands must run, their figures are not compared
-        environment |= dict.fromkeys(("ROUNDS", "SECONDS", "DURATION"), "1")
+        environment |= dict.fromkeys(("ROUNDS", "SECONDS", "PHASE_SECONDS", "DURATION"), "1")
         self.shell = subprocess.Popen(
             ["bash"],
             cwd=self.folder,

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from repository import ROOT, name, project, without
+from repository import REBUILT, ROOT, name, project, without
 from scripts import answers, until
 
-REBUILT = [ROOT / "lab_1", ROOT / "lab_2"]  # every lab joins the list when it is rebuilt
 HIDDEN = b"GET /hello?name=smuggled HTTP/1.1\r\nHost: x\r\n\r\n"  # a body that looks like a request
 BLOCK_GROUPS = b'\xef\xbb\xbf{"data": []}'  # with a byte order mark
 
@@ -57,8 +56,8 @@ def exchange(port: int, *parts: bytes, host: str = "127.0.0.1", pause: float = 0
 
 def post(lab: str, headers: bytes = b"", body: bytes = HIDDEN, version: bytes = b"1.1") -> bytes:
     """A request with a body: to /predict where the lab has it, else a GET."""
-    target = b"POST /predict" if lab == "lab_2" else b"GET /hello?name=Ada"
-    if lab == "lab_2" and body == HIDDEN:
+    target = b"POST /predict" if lab != "lab_1" else b"GET /hello?name=Ada"
+    if lab != "lab_1" and body == HIDDEN:
         body = BLOCK_GROUPS
     length = f"Content-Length: {len(body)}\r\n".encode()
     return target + b" HTTP/" + version + b"\r\nHost: x\r\n" + headers + length + b"\r\n" + body
@@ -110,14 +109,14 @@ def test_pipelined_and_http_1_0_and_chunked_requests_are_answered(server: tuple[
     chunked = (
         post(lab).replace(b"Content-Length", b"X").split(b"\r\n\r\n")[0] + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
-    body = BLOCK_GROUPS if lab == "lab_2" else b"GET"
+    body = BLOCK_GROUPS if lab != "lab_1" else b"GET"
     assert statuses(exchange(port, chunked + f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n")) == [200, 200]
 
 
 def test_expect_100_continue_gets_an_interim_response(server: tuple[str, int]) -> None:
     lab, port = server
     found = statuses(exchange(port, post(lab, b"Expect: 100-continue\r\n", body=b"{}"), pause=0.2))
-    assert found in ([100, 422, 200], [422, 200]) if lab == "lab_2" else found in ([200, 200], [100, 200, 200])
+    assert found in ([100, 422, 200], [422, 200]) if lab != "lab_1" else found in ([200, 200], [100, 200, 200])
 
 
 def test_idle_connection_stays_open_longer_than_a_proxys(server: tuple[str, int]) -> None:

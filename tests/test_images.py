@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from repository import LABS, ROOT, name, package, project
-
-REBUILT = [ROOT / "lab_1", ROOT / "lab_2"]  # every lab joins the list when it is rebuilt
+from repository import LABS, REBUILT, ROOT, name, package, project
 
 # MB that an image may add to its base, and what lies in /app
 LARGEST = {"lab_1": 20, "lab_2": 250, "lab_3": 290, "lab_4": 290, "final_project": 230}
@@ -20,7 +18,7 @@ IN_APP = {"lab_1": {"src", "venv"}, **dict.fromkeys(("lab_2", "lab_3", "lab_4"),
 IN_APP |= {"final_project": {"finalproject", "model", "venv"}}
 
 # what run.sh calls it: from lab_3 on a cluster has to tell one release from another
-IMAGES = {"lab_1": "lab1", "lab_2": "lab2", "lab_3": "lab3:3.0.0", "lab_4": "lab4:4.0.0"}
+IMAGES = {"lab_1": "lab1", "lab_2": "lab2", "lab_3": "lab3:3.1.0", "lab_4": "lab4:4.0.0"}
 IMAGES |= {"final_project": "finalproject:6.0.0"}
 
 pytestmark = pytest.mark.skipif(
