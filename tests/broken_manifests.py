@@ -71,7 +71,7 @@ CHANGES: dict[str, dict[str, list[tuple[str, Any, str]]]] = {
             (f"{BOX}.resources.requests.cpu", ..., "no CPU request"),
             (f"{BOX}.resources.limits.memory", "1Gi", "the memory limit is not the request"),
             (f"{BOX}.resources.limits", ..., "the memory limit is not the request"),
-            (f"{BOX}.resources.limits.cpu", "1500m", "a CPU limit below 2, the threads in use"),
+            (f"{BOX}.resources.limits.cpu", "500m", "a CPU limit below 1, the threads in use"),
             (f"{BOX}.startupProbe.failureThreshold", 20, "startupProbe gives up within 20 s"),
             (f"{BOX}.readinessProbe", ..., "readinessProbe is no httpGet on a named port"),
             (f"{BOX}.livenessProbe.httpGet.port", 8000, "livenessProbe is no httpGet on a named port"),
@@ -104,7 +104,7 @@ CHANGES: dict[str, dict[str, list[tuple[str, Any, str]]]] = {
         ],
         "Service api": [
             (f"metadata.{LABEL}/version", ..., "no label app.kubernetes.io/version"),
-            ("spec.selector.app~kubernetes~io/version", "3.0.0", "selects by more than app.kubernetes.io/name"),
+            ("spec.selector.app~kubernetes~io/instance", "housing", "selects by more than app.kubernetes.io/name"),
             ("spec.ports.0.targetPort", 8000, "targetPort 8000 is the name of no port of its pods"),
             ("spec.ports.0.name", ..., "a port without a name"),
         ],

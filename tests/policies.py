@@ -230,7 +230,7 @@ def resources_are_asked_for(world: list[Manifest]) -> Iterator[str]:
         for container in pod["containers"]:
             settings = {entry["name"]: entry.get("value") for entry in container.get("env", [])}
             limit, inference = dig(container, "resources.limits.cpu"), settings.get("INFERENCE_THREADS")
-            threads = 1 + int(inference or 1)  # the server's own and the model's
+            threads = 1 + int(inference or 0)  # the event loop, and the inference threads of the final project
             if limit and number(limit) < threads:
                 yield f"{where}, container {container['name']}: a CPU limit below {threads}, the threads in use"
             if pod_labels(one).get(INSTANCE) == "sentiment" and not limit and not inference:

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 import cluster
-from cluster import load, until
+from cluster import load, wait_until
 from repository import FINAL, project, without
 from scripts import Script
 
-pytestmark = pytest.mark.skipif(bool(cluster.lacking()), reason=f"needs a cluster: {cluster.lacking()}")
+pytestmark = pytest.mark.skipif(
+    bool(cluster.missing_requirement()), reason=f"needs a cluster: {cluster.missing_requirement()}"
+)
 
 IMAGE, NAMESPACE, PORT = "finalproject:6.0.0", "w255", 30086  # as run.sh and the overlay dev have them
 LOAD = Path(__file__).with_name("texts.js")
@@ -62,7 +64,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def next_image() -> str:
     """The same service under another name, as a release would be."""
-    cluster.run("docker", "build", "--tag", f"{IMAGE}-next", "-", given=f"FROM {IMAGE}\nLABEL release=next\n")
+    cluster.run("docker", "build", "--tag", f"{IMAGE}-next", "-", stdin=f"FROM {IMAGE}\nLABEL release=next\n")
     cluster.load_image(f"{IMAGE}-next")
     return f"{IMAGE}-next"
 
@@ -75,15 +77,15 @@ def test_run_sh_deploys_and_exercises(said: str) -> None:
 
 def test_a_rollout_and_a_deleted_pod_lose_no_request(said: str, next_image: str, tmp_path: Path) -> None:
     url = f"http://{cluster.run('minikube', 'ip').strip()}:{PORT}"
-    until(lambda: len(ready()) >= 2, "two pods: the autoscaler asks for the second")
-    until(lambda: cluster.answers(url), f"an answer at {url}", 30)
-    with load(FINAL.name, url, SECONDS, tmp_path, str(LOAD)) as under:
+    wait_until(lambda: len(ready()) >= 2, "two pods: the autoscaler asks for the second")
+    wait_until(lambda: cluster.responds(url), f"an answer at {url}", 30)
+    with load(FINAL.name, url, SECONDS, tmp_path, str(LOAD)) as running:
         kubectl("set", "image", "deployment/api", f"api={next_image}")
         kubectl("rollout", "status", "deployment/api", "--timeout", "120s")
         assert set(ready().values()) == {next_image}
         first = min(ready())
         kubectl("delete", "pod", first)  # until it is gone
-        until(lambda: len(ready()) >= 2, "two pods again", 90)
+        wait_until(lambda: len(ready()) >= 2, "two pods again", 90)
     assert first not in ready()
-    assert under.requests >= 0.9 * 40 * SECONDS
-    assert under.failures == [], under.log
+    assert running.requests >= 0.9 * 40 * SECONDS
+    assert running.failures == [], running.log

@@ -1,148 +1,204 @@
-"""run.sh on minikube: it takes what it finds, leaves what is not its own, and cleans up."""
+"""run.sh on minikube: it deploys and cleans up, and it changes nothing that it did not create."""
 
 import os
 import re
+import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import cluster
-from repository import FINAL, LABS, name, project
+from repository import FINAL, LABS, REBUILT, name, project
 from scripts import Start, answers, commands
 
-HEADINGS = ["build", "start", "wait", "exercise", "clean up"]
 NAMESPACE = "w255"
+NODE_PORT = "through the NodePort, which distributes the connections"
+PORT_FORWARD = "through kubectl port-forward: one connection to one pod"
 
 ON_MINIKUBE = [lab for lab in LABS if "minikube start" in (lab / "run.sh").read_text()]
-on_minikube = pytest.mark.parametrize("lab", ON_MINIKUBE, ids=name)
-# test_cluster_final.py begins with a run.sh that deploys and exercises
-but_the_final = pytest.mark.parametrize("lab", [lab for lab in ON_MINIKUBE if lab != FINAL], ids=name)
-needs_cluster = pytest.mark.skipif(bool(cluster.lacking()), reason=f"needs a cluster: {cluster.lacking()}")
+every_lab = pytest.mark.parametrize("lab", ON_MINIKUBE, ids=name)
+every_rebuilt_lab = pytest.mark.parametrize("lab", [lab for lab in ON_MINIKUBE if lab in REBUILT], ids=name)
+# test_cluster_final.py starts with a run.sh that deploys the final project and tests it
+every_lab_but_the_final_project = pytest.mark.parametrize("lab", [lab for lab in ON_MINIKUBE if lab != FINAL], ids=name)
+needs_cluster = pytest.mark.skipif(
+    bool(cluster.missing_requirement()), reason=f"needs a cluster: {cluster.missing_requirement()}"
+)
 
 
 @pytest.fixture
 def no_namespace() -> Iterator[None]:
-    """None is there, and none stays."""
-    if there():
-        pytest.fail(f"a namespace {NAMESPACE} is there: a lab that is kept up? The tests need that name")
+    """The namespace does not exist before the test and after it."""
+    if namespace_exists():
+        pytest.fail(f"the namespace {NAMESPACE} exists: does a run.sh --keep run? These tests need that name")
     yield
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout", "120s")
 
 
-def kubectl(*words: str) -> str:
-    return cluster.run("kubectl", "--context", cluster.CONTEXT, *words)
+def kubectl(*arguments: str) -> str:
+    return cluster.run("kubectl", "--context", cluster.CONTEXT, *arguments)
 
 
-def there() -> bool:
+def namespace_exists() -> bool:
     return kubectl("get", "namespace", NAMESPACE, "--ignore-not-found") != ""
 
 
+def headings(lab: Path) -> list[str]:
+    return ["build", "start", "wait", "smoke test" if lab in REBUILT else "exercise", "clean up"]
+
+
+def hits(output: str) -> list[str]:
+    """The hits of the requests with `curl -i`: a miss, a hit, and a miss without Redis."""
+    return re.findall(r"^x-cache-hits: (\d)", output, re.MULTILINE)
+
+
+# On a real cluster
+
+
 @needs_cluster
-@but_the_final
-def test_it_deploys_exercises_and_cleans_up_also_after_an_earlier_run(
+@every_lab_but_the_final_project
+def test_it_deploys_tests_and_cleans_up_also_after_an_earlier_run(
     lab: Path, no_namespace: None, port: str, start: Start
 ) -> None:
     kubectl("create", "namespace", NAMESPACE)
     kubectl("label", "namespace", NAMESPACE, f"made-by={project(lab).name}")
     kubectl("--namespace", NAMESPACE, "create", "configmap", "left-over")
     script = start(lab / "run.sh", PORT=port)
-    assert script.ends() == 0, script.stdout + script.stderr
-    assert re.findall(r"^== (.+)$", script.stdout, re.MULTILINE) == HEADINGS
-    assert f"an earlier run left the namespace {NAMESPACE}\n" in script.stdout
-    shown = script.stdout.split("\n== exercise\n")[1]
-    assert re.findall(r"^x-cache-hits: (\d)", shown, re.MULTILINE) == ["0", "1", "0"]
-    assert not there()
+    assert script.wait_for_exit() == 0, script.stdout + script.stderr
+    assert re.findall(r"^== (.+)$", script.stdout, re.MULTILINE) == headings(lab)
+    assert re.search(rf"(deleting|an earlier run left) the namespace {NAMESPACE}", script.stdout)
+    assert hits(script.stdout) == ["0", "1", "0"]
+    if lab in REBUILT:
+        assert NODE_PORT in script.stdout
+        assert f"+ curl http://{cluster.run('minikube', 'ip').strip()}:30" in script.stdout
+    assert not namespace_exists()
     assert not answers(port)
-    assert cluster.lacking() == "", "the cluster was there before, and stays"
+    assert cluster.missing_requirement() == "", "the cluster was running before, and must still run"
 
 
 @needs_cluster
-@but_the_final
-def test_a_namespace_that_it_did_not_make_is_left_alone(lab: Path, no_namespace: None, port: str, start: Start) -> None:
-    kubectl("create", "namespace", NAMESPACE)
-    kubectl("--namespace", NAMESPACE, "create", "configmap", "of-somebody")
-    script = start(lab / "run.sh", "minikube", PORT=port)
-    assert script.ends() == 1
-    assert script.stderr.splitlines()[-1].startswith(f"there is a namespace {NAMESPACE} that this lab did not make: ")
-    assert "of-somebody" in kubectl("--namespace", NAMESPACE, "get", "configmaps")
-
-
-@needs_cluster
-@but_the_final
-def test_ctrl_c_takes_the_namespace_away(lab: Path, no_namespace: None, port: str, start: Start) -> None:
-    script = start(lab / "run.sh", "minikube", PORT=port)
-    script.says("== wait")
+@every_rebuilt_lab
+def test_without_a_reachable_node_port_the_requests_go_through_a_port_forward(
+    lab: Path, no_namespace: None, port: str, tmp_path: Path, start: Start
+) -> None:
+    """As on macOS, where the node is inside a virtual machine."""
+    minikube = f'case $1 in ip) echo 127.9.9.9 ;; *) exec {shutil.which("minikube")} "$@" ;; esac'
+    path = commands(tmp_path / "bin", minikube=minikube) + ":" + os.environ["PATH"]
+    script = start(lab / "run.sh", "minikube", "--keep", PORT=port, PATH=path)
+    script.wait_for_output("kept at ")
+    assert PORT_FORWARD in script.stdout
+    assert f"kept at http://127.0.0.1:{port} until Ctrl-C" in script.stdout
+    assert hits(script.stdout) == ["0", "1", "0"]
     script.interrupt()
-    assert script.ends() == 128 + signal.SIGINT
-    assert not there()
+    assert script.wait_for_exit() == 128 + signal.SIGINT
+    assert not namespace_exists()
+    assert not answers(port)
+
+
+@needs_cluster
+@every_lab_but_the_final_project
+def test_it_does_not_touch_a_namespace_that_it_did_not_create(
+    lab: Path, no_namespace: None, port: str, start: Start
+) -> None:
+    kubectl("create", "namespace", NAMESPACE)
+    kubectl("--namespace", NAMESPACE, "create", "configmap", "of-another-person")
+    script = start(lab / "run.sh", "minikube", PORT=port)
+    assert script.wait_for_exit() == 1
+    assert re.match(r"th.+ did not (create|make)", script.stderr.splitlines()[-1])
+    assert script.stderr.endswith(f"kubectl --context minikube delete namespace {NAMESPACE}\n") or lab not in REBUILT
+    assert "of-another-person" in kubectl("--namespace", NAMESPACE, "get", "configmaps")
+
+
+@needs_cluster
+@every_lab_but_the_final_project
+def test_ctrl_c_deletes_the_namespace(lab: Path, no_namespace: None, port: str, start: Start) -> None:
+    script = start(lab / "run.sh", "minikube", PORT=port)
+    script.wait_for_output("== wait")
+    script.interrupt()
+    assert script.wait_for_exit() == 128 + signal.SIGINT
+    assert not namespace_exists()
+
+
+# With stand-ins for the tools
 
 
 def stand_ins(folder: Path, **scripts: str) -> str:
-    """These programs, which note how they were called, before all others."""
-    noted = {tool: f'echo "{tool} $*" >>{folder}/calls\n{text}' for tool, text in scripts.items()}
-    return commands(folder / "bin", **noted) + ":" + os.environ["PATH"]
+    """A PATH with these programs, which log their calls, before all others."""
+    logging = {tool: f'echo "{tool} $*" >>{folder}/calls\n{text}' for tool, text in scripts.items()}
+    return commands(folder / "bin", **logging) + ":" + os.environ["PATH"]
 
 
 def calls(folder: Path) -> list[str]:
     return (folder / "calls").read_text().splitlines()
 
 
-@on_minikube
-@pytest.mark.parametrize(("status", "after"), [(85, "delete"), (7, "stop")], ids=["there was none", "it was stopped"])
-def test_a_cluster_that_does_not_start_is_told_and_left_as_it_was(
-    lab: Path, status: int, after: str, port: str, tmp_path: Path, start: Start
+@every_lab
+@pytest.mark.parametrize(("status", "cleanup"), [(85, "delete"), (7, "stop")], ids=["no cluster", "stopped cluster"])
+def test_cluster_that_does_not_start_is_reported_and_left_as_it_was(
+    lab: Path, status: int, cleanup: str, port: str, tmp_path: Path, start: Start
 ) -> None:
     minikube = f"case $1 in status) exit {status} ;; start) exit 80 ;; esac"
     path = stand_ins(tmp_path, docker="", kubectl="exit 1", minikube=minikube)
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.ends() == 1
-    assert script.stderr == "minikube did not start; ./run.sh local needs none\n"
+    assert script.wait_for_exit() == 1
+    assert re.fullmatch(r"minikube did not start; (try \./run\.sh local|\./run\.sh local needs none)\n", script.stderr)
     assert [call for call in calls(tmp_path) if call.startswith("minikube")] == [
         "minikube status",
-        # its own network may not enforce policies; and the final project has an autoscaler
+        # minikube's default network plugin may not enforce policies. The final project has an autoscaler.
         "minikube start --cni=calico" + (" --addons=metrics-server" if lab == FINAL else ""),
-        f"minikube {after}",
+        f"minikube {cleanup}",
     ]
     assert not [call for call in calls(tmp_path) if "prune" in call]
 
 
-@on_minikube
-def test_a_cluster_that_does_not_answer_is_not_taken_for_an_empty_one(
+@every_lab
+def test_failing_kubectl_is_not_taken_for_a_cluster_without_the_namespace(
     lab: Path, port: str, tmp_path: Path, start: Start
 ) -> None:
     path = stand_ins(tmp_path, docker="", kubectl="exit 1", minikube="")
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.ends() == 1
-    assert script.stderr == "kubectl does not get through to minikube: minikube status\n"
+    assert script.wait_for_exit() == 1
+    assert re.fullmatch(r"kubectl (cannot connect|does not get through) to minikube: minikube status\n", script.stderr)
     assert not [call for call in calls(tmp_path) if " apply " in call or " delete " in call]
 
 
-@on_minikube
-def test_a_cluster_that_was_running_is_not_deleted(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
+@every_lab
+def test_running_cluster_is_not_stopped(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
     path = stand_ins(tmp_path, docker="", kubectl="", minikube="[ $1 != image ]")
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.ends() == 1  # the image is not loaded
+    assert script.wait_for_exit() == 1  # the image is not loaded
     assert {call.split()[1] for call in calls(tmp_path) if call.startswith("minikube")} == {"status", "image"}
 
 
-@on_minikube
+@every_lab
 def test_every_call_of_kubectl_names_the_context(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
     path = stand_ins(tmp_path, docker="", kubectl='[[ "$*" != *rollout* ]]', minikube="")
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.ends() == 1
-    made = [call for call in calls(tmp_path) if call.startswith("kubectl")]
-    assert any(" apply " in call for call in made)
-    assert [call for call in made if not call.startswith("kubectl --context minikube ")] == []
+    assert script.wait_for_exit() == 1
+    kubectl_calls = [call for call in calls(tmp_path) if call.startswith("kubectl")]
+    assert any(" apply " in call for call in kubectl_calls)
+    assert [call for call in kubectl_calls if not call.startswith("kubectl --context minikube ")] == []
 
 
-@on_minikube
+@every_rebuilt_lab
+def test_port_in_use_matters_only_for_a_port_forward(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
+    """The stand-in for curl fails for every URL, so that the NodePort is not reachable."""
+    path = stand_ins(tmp_path, docker="", kubectl="", minikube="", curl="exit 7")
+    with socket.create_server(("127.0.0.1", int(port))):
+        script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
+        assert script.wait_for_exit() == 1
+    assert script.stderr == f"port {port} is in use: PORT={int(port) + 1} ./run.sh\n"
+    assert "== wait" in script.stdout
+
+
+@every_lab
 @pytest.mark.parametrize("tool", ["minikube", "kubectl"])
-def test_a_missing_tool_is_told(lab: Path, tool: str, port: str, tmp_path: Path, start: Start) -> None:
-    there = {each: "" for each in ("docker", "kubectl", "minikube") if each != tool}
-    path = commands(tmp_path / "bin", "bash", "dirname", **there)
+def test_missing_tool_is_reported(lab: Path, tool: str, port: str, tmp_path: Path, start: Start) -> None:
+    tools = {other: "" for other in ("curl", "docker", "kubectl", "minikube") if other != tool}
+    path = commands(tmp_path / "bin", "bash", "dirname", **tools)
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.ends() == 1
+    assert script.wait_for_exit() == 1
     assert script.stderr == f"{tool} is not installed: install it, or use ./run.sh local\n"
     assert script.stdout == ""
