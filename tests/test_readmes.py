@@ -148,6 +148,13 @@ def test_code_on_a_page_is_an_excerpt_of_a_file(page: Path) -> None:
     assert [block for block in excerpts if not any(is_excerpt(block, text) for text in texts)] == []
 
 
+@each_page
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    code = "".join(path.read_text() for path in files("*test_*.py"))
+    named = re.findall(r"`(test_\w+)`", page.read_text())
+    assert [test for test in named if f"def {test}(" not in code] == []
+
+
 @each_rebuilt_lab
 def test_lab_page_has_the_nine_parts_and_an_answer_to_every_question(page: Path) -> None:
     assert wrong_parts(page.read_text()) == []

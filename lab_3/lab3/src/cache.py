@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 Item = TypeVar("Item", bound=BaseModel)
 Reply = TypeVar("Reply")
-VALUES = TypeAdapter(dict[str, OnErrorOmit[Json[FiniteFloat]]])  # omits entries that another program wrote
+VALUES = TypeAdapter(dict[str, OnErrorOmit[Json[FiniteFloat]]])  # omits values that are not numbers
 TIMEOUT_SECONDS = 0.1  # for a reply
 CONNECT_TIMEOUT_SECONDS = 3
 PROBE_INTERVAL_SECONDS = 2
@@ -69,7 +69,7 @@ class Cache:
         async with self._connections:
             try:
                 return await within_timeout(command()) if self._closed else None
-            except Exception as error:  # a RedisError or an OSError; a server that is not Redis causes others
+            except Exception as error:  # RedisError or OSError; others if the server is not Redis
                 self._open(error)
                 return None
 

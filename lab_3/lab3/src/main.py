@@ -18,7 +18,7 @@ from .limits import BodyLimits
 from .model import HousingModel
 from .schemas import Batch, Predictions
 from .settings import get_settings
-from .shutdown import GracefulShutdown
+from .shutdown import ConnectionDraining
 
 settings = get_settings()
 if settings.log_level:
@@ -44,7 +44,7 @@ app = FastAPI(
     exception_handlers=dict.fromkeys((RequestValidationError, HTTPException, Exception), exception_handler),
 )
 app.add_middleware(BodyLimits)
-app.add_middleware(GracefulShutdown, drain_seconds=settings.drain_seconds)
+app.add_middleware(ConnectionDraining, drain_seconds=settings.drain_seconds)
 
 prefix = f"{app.title}:{app.version}:{model.sha256[:12]}"  # another version or model may compute another value
 cache = Cache(settings.redis_url, prefix, settings.cache_ttl_seconds) if settings.redis_url else None

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 logger = logging.getLogger("uvicorn.error")
 
 
-class GracefulShutdown:
+class ConnectionDraining:
     """ASGI middleware. Delays the server's own reaction to SIGTERM by `drain_seconds`; 0 switches it off."""
 
     def __init__(self, app: ASGIApp, drain_seconds: float) -> None:

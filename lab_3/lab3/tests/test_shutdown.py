@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from starlette.types import Message
 
-from src.shutdown import GracefulShutdown
+from src.shutdown import ConnectionDraining
 from tests.conftest import server
 
 
@@ -35,6 +35,6 @@ def test_responses_close_their_connections_during_the_drain_then_the_server_stop
 def test_server_without_a_handler_for_sigterm_causes_a_warning(
     drain_seconds: float, warnings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app, messages = GracefulShutdown(lambda *_: asyncio.sleep(0), drain_seconds), asyncio.Queue[Message]()
+    app, messages = ConnectionDraining(lambda *_: asyncio.sleep(0), drain_seconds), asyncio.Queue[Message]()
     asyncio.run(app({"type": "lifespan"}, messages.get, messages.put))
     assert caplog.text.count("DRAIN_SECONDS has no effect") == warnings
