@@ -3,7 +3,7 @@
 # A test that this machine cannot run is skipped and listed at the end. With --all, a skipped test is a failure.
 # The slow tests need Docker or a cluster. They run in the background, and their output follows the rest.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
 slow_tests='test_cluster.py test_cluster_final.py test_cluster_lab4.py test_images.py test_minikube.py test_readmes_docker.py'
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds, starts, tries and stops this lab's service: ./run.sh [local|docker|minikube|aks|load] [--keep]   (PORT=8000)
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/finalproject"
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/finalproject"
 lab=finalproject version=6.0.0 redis=redis:8.2-bookworm namespace=w255 port=${PORT:-8000}
 export MINIKUBE_PROFILE=minikube # the cluster that kubectl's context minikube is
 

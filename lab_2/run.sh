@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds, starts, smoke-tests and stops this lab's service: ./run.sh [local|docker] [--keep]   (PORT=8000)
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/lab2"
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/lab2"
 lab=lab2 port=${PORT:-8000}
 
 heading() { printf '\n== %s\n' "$*"; }

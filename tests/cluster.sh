@@ -2,7 +2,7 @@
 # Runs the tests that need a cluster, with lab_3 on a minikube of 2 nodes: tests/cluster.sh   (cluster.yml runs it on GitHub)
 # The cluster stays up. The tests use a namespace of their own.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # Calico enforces NetworkPolicies. A test drains one node, and the other one takes its pods.
 minikube start --nodes 2 --cni calico

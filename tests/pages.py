@@ -147,7 +147,7 @@ class Reader:
     """A person with one terminal for the commands of a page, and another one for the service."""
 
     def __init__(self, page: Path) -> None:
-        self.folder = page.parent
+        self.page, self.folder = page, page.parent
         self.port, self.others = free_port(), free_port()
         keep = re.search(r"^\$ .*\./(\w+)/run\.sh .*--keep", page.read_text(), re.MULTILINE)
         self.lab = ROOT / keep[1] if keep else page.parent

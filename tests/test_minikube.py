@@ -147,7 +147,9 @@ def test_cluster_that_does_not_start_is_reported_and_left_as_it_was(
     assert [call for call in calls(tmp_path) if call.startswith("minikube")] == [
         "minikube status",
         # minikube's default network plugin may not enforce policies. The final project has an autoscaler.
-        "minikube start --cni=calico" + (" --addons=metrics-server" if lab == FINAL else ""),
+        "minikube start"
+        + (" --cni=calico" if status == 85 or lab not in REBUILT else "")
+        + (" --addons=metrics-server" if lab == FINAL else ""),
         f"minikube {cleanup}",
     ]
     assert not [call for call in calls(tmp_path) if "prune" in call]
@@ -170,6 +172,16 @@ def test_running_cluster_is_not_stopped(lab: Path, port: str, tmp_path: Path, st
     script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
     assert script.wait_for_exit() == 1  # the image is not loaded
     assert {call.split()[1] for call in calls(tmp_path) if call.startswith("minikube")} == {"status", "image"}
+
+
+@every_rebuilt_lab
+def test_partly_running_cluster_is_not_changed(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
+    """`minikube status` is 4 if Kubernetes does not run, 2 if a node does not, 1 if the cluster is stopped."""
+    path = stand_ins(tmp_path, docker="", kubectl="", minikube="exit 4")
+    script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
+    assert script.wait_for_exit() == 1
+    assert script.stderr == "minikube runs, but not all of it: minikube status\n"
+    assert [call for call in calls(tmp_path) if call.startswith("minikube")] == ["minikube status"]
 
 
 @every_lab

@@ -95,10 +95,12 @@ def console_blocks(page: Path, docker: bool) -> list[tuple[int, list[Command]]]:
 
 
 @pytest.fixture(scope="module")
-def reader(request: pytest.FixtureRequest) -> Iterator[Reader]:
-    reader = Reader(request.param)
-    yield reader
-    reader.close()
+def readers() -> Iterator[list[Reader]]:
+    """The reader of the current page. It reads all blocks of the page, so its service starts once."""
+    readers: list[Reader] = []
+    yield readers
+    for reader in readers:
+        reader.close()
 
 
 @pytest.fixture(scope="module", params=LABS, ids=name)
@@ -125,18 +127,21 @@ def test_every_sh_command_succeeds(page: Path, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reader", "block"),
+    ("page", "block"),
     [
         pytest.param(page, block, id=f"{name(page)} block {number}")
         for page in REBUILT_PAGES
         for number, block in console_blocks(page, docker=False)
     ],
-    indirect=["reader"],
 )
-def test_console_block_prints_what_the_page_shows(reader: Reader, block: list[Command]) -> None:
+def test_console_block_prints_what_the_page_shows(readers: list[Reader], page: Path, block: list[Command]) -> None:
     if any(NEEDS_WRK.search(entry.command) for entry in block) and shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
-    differences = reader.run(block)
+    if not readers or readers[0].page != page:
+        while readers:
+            readers.pop().close()
+        readers.append(Reader(page))
+    differences = readers[0].run(block)
     assert differences == [], "\n".join(differences)
 
 

@@ -43,6 +43,7 @@ def errors(script: Script) -> list[str]:
 def test_script_is_executable_and_stops_at_the_first_failure(script: Path) -> None:
     assert script.read_text().startswith("#!/usr/bin/env bash\n")
     assert "\nset -euo pipefail\n" in script.read_text()
+    assert not re.search(r"^cd ", script.read_text(), re.MULTILINE), "CDPATH='' cd: an exported CDPATH leads elsewhere"
     staged = subprocess.check_output(["git", "ls-files", "--stage", script], cwd=ROOT, text=True)
     assert os.access(script, os.X_OK)
     assert staged == "" or staged.startswith("100755 "), "git update-index --chmod=+x"  # "": not yet added

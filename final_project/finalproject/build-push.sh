@@ -2,7 +2,7 @@
 # Builds this commit's image for the cluster, pushes it to the registry of infra/azure/azure.env, and writes the overlay that
 # deploys it by its digest: ./build-push.sh [--dry-run], then kubectl apply -k .k8s/overlays/release. Git ignores that overlay.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source-path=SCRIPTDIR source=infra/azure/azure.sh
 . infra/azure/azure.sh
 

@@ -2,7 +2,7 @@
 # Installs the packages of poetry.lock into .venv: ./install.sh [GROUP...], for example ./install.sh dev
 # Poetry exports the lock file. pip installs it and verifies the SHA-256 of every package.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 create() { (trap '' INT; exec "$python" -m venv "$1"); } # ignores Ctrl-C for 3 s: venv would print a long traceback

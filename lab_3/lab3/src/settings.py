@@ -15,7 +15,7 @@ from .errors import StartupError
 def check_redis_url(url: str) -> str:
     """The URL, or ValueError. The Redis client accepts more, and repeats the password in its error messages."""
     with suppress(ValueError):
-        if re.fullmatch(r"rediss?://([^@/?#]*@)?[^@/?#]+(/\d*)?|unix:///[^?#]+", url) and parse_url(url):
+        if re.fullmatch(r"rediss?://([^@/?#\s]*@)?[^@/?#\s]+(/[0-9]*)?|unix:///[^@?#\s]+", url) and parse_url(url):
             return url
     raise ValueError("should be redis://[:password@]host[:port][/number], rediss:// for TLS, or unix:///path")
 

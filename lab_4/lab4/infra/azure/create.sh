@@ -2,7 +2,7 @@
 # Makes the resource group, the registry, the AKS cluster with Istio and Prometheus, and kubectl's context for it:
 # infra/azure/create.sh [--dry-run] [--yes]. What is there is left alone, so it can be run again, after Ctrl-C too.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source-path=SCRIPTDIR source=azure.sh
 . infra/azure/azure.sh
 

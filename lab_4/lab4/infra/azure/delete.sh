@@ -2,7 +2,7 @@
 # Deletes the resource group that create.sh made, with all that lies in it, and kubectl's context for its cluster, no other:
 # infra/azure/delete.sh [--dry-run] [--yes]. It shows what lies there and has the group's name typed first.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source-path=SCRIPTDIR source=azure.sh
 . infra/azure/azure.sh
 

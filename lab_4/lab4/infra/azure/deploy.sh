@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Deploys the release that build-push.sh wrote, and asks it: ../run.sh aks [--dry-run] [--yes]. It stays until it is deleted.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source-path=SCRIPTDIR source=azure.sh
 . infra/azure/azure.sh
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows what create.sh made and how it does: infra/azure/show.sh [--dry-run]. It changes nothing.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source-path=SCRIPTDIR source=azure.sh
 . infra/azure/azure.sh
 
