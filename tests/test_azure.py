@@ -763,8 +763,36 @@ def test_changes_elsewhere_in_the_repository_do_not_matter(ready: Lab) -> None:
 
 def test_no_commit_is_told(ready: Lab) -> None:
     shutil.rmtree(ready.clone / ".git")
-    said = ready.refused(PUSH, variables={"GIT_CEILING_DIRECTORIES": str(ready.clone.parent)})
-    assert said == "no commit to name the image after: git commit"
+    ended = ready.run(PUSH, variables={"GIT_CEILING_DIRECTORIES": str(ready.clone.parent)})
+    why, said = ended.stderr.splitlines()
+    assert (ended.returncode, why.startswith("fatal: not a git repository")) == (1, True)
+    assert said == "git does not name the commit, which names the image"
+
+
+def test_checkout_of_another_owner_gets_the_sentence_of_git(ready: Lab) -> None:
+    """GIT_TEST_ASSUME_DIFFERENT_OWNER is git's own switch for this case."""
+    ended = ready.run(PUSH, variables={"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+    assert ended.returncode == 1
+    assert "dubious ownership" in ended.stderr
+    assert "safe.directory" in ended.stderr
+
+
+@pytest.mark.parametrize("configuration", [None, "", "apiVersion: v1\nkind: Config\n"])
+@pytest.mark.parametrize("script", INFRA)
+def test_scripts_work_without_a_context_with_the_real_kubectl(
+    script: str, configuration: str | None, lab: Lab, tmp_path: Path
+) -> None:
+    """Nobody has a configuration of kubectl before the first cluster."""
+    if not shutil.which("kubectl"):
+        pytest.skip("needs kubectl")
+    (lab.bin / "kubectl").unlink()
+    lab.has("group")
+    lab.has("tag")
+    lab.has("registry")
+    if configuration is not None:
+        (tmp_path / "config").write_text(configuration)
+    ended = lab.run(script, "--dry-run", variables={"KUBECONFIG": str(tmp_path / "config")})
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_no_registry_is_told(lab: Lab) -> None:

@@ -88,11 +88,12 @@ def test_every_network_policy_is_documented_with_its_file(lab: str) -> None:
     assert documented | {"deny-by-default": "network-policies.yaml"} == files_of_policies
 
 
-@pytest.mark.parametrize("path", [path for lab in REBUILT_PLAIN for path in PLAIN[lab]], ids=name)
-def test_every_file_that_a_comment_names_exists(path: Path) -> None:
-    comments = [line.partition("#")[2] for line in path.read_text().splitlines()]
-    names = re.findall(r"(?:infra/)?([\w-]+\.yaml)", "\n".join(comments))
-    assert [name for name in names if not (path.parent / name).exists()] == []
+@pytest.mark.parametrize("path", files("*/infra/*.yaml", "*.k8s/*.yaml"), ids=name)
+def test_every_file_that_a_comment_names_is_in_the_lab(path: Path) -> None:
+    comments = "\n".join(line.partition("#")[2] for line in path.read_text().splitlines())
+    named = re.findall(r"(?<![\w/.-])([\w./-]*[\w-]+\.yaml)", comments)
+    lab = [f"/{name(file)}" for file in files(name(path).split("/")[0])]
+    assert [file for file in named if not any(other.endswith(f"/{file}") for other in lab)] == []
 
 
 # Kustomize

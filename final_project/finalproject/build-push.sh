@@ -11,7 +11,7 @@ need_az
 need git https://git-scm.com/downloads
 settings
 
-commit=$(git rev-parse --short HEAD 2>/dev/null) || fail 'no commit to name the image after: git commit'
+commit=$(git rev-parse --short HEAD) || fail 'git does not name the commit, which names the image' # git prints why
 changes=$(git status --porcelain -- .) # ignored files do not count
 [ -z "$changes" ] || fail "there are changes in ${PWD##*/} that no commit has, and the image is named after one: git status"
 overlays=.k8s/overlays

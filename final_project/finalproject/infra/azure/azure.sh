@@ -74,7 +74,8 @@ look() { # what is there: the group (true or false), its resources (type, tab, n
   group_exists=$(ask group exists --name "$RESOURCE_GROUP")
   resources=''
   [ "$group_exists" = false ] || resources=$(ask resource list --resource-group "$RESOURCE_GROUP" --query '[].[type, name]')
-  context_user=$(kubectl config view --output "jsonpath={.contexts[?(@.name=='$CLUSTER')].context.user}")
+  # A template, because jsonpath fails on a configuration without contexts.
+  context_user=$(kubectl config view --output "go-template={{range .contexts}}{{if eq .name \"$CLUSTER\"}}{{.context.user}}{{end}}{{end}}")
   own_user=clusterUser_${RESOURCE_GROUP}_$CLUSTER # as get-credentials names it
 }
 own_context() { [ "$context_user" = "$own_user" ]; }
