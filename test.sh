@@ -21,7 +21,7 @@ done
 projects=$(find ${targets:-tests lab_* final_project} -maxdepth 2 -name .venv -prune -o -name poetry.lock -exec dirname {} \;)
 
 # The user's settings must not change the result. A git hook sets GIT_*, and the tests create repositories of their own.
-for variable in PYTEST_ADDOPTS GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE ${!PYTHON@}; do unset "$variable"; done
+for variable in PYTEST_ADDOPTS $(git rev-parse --local-env-vars 2>/dev/null) ${!PYTHON@}; do unset "$variable"; done
 export no_proxy=127.0.0.1,localhost${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
 export NO_PROXY=$no_proxy
 

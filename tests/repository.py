@@ -6,8 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A git hook sets these. They would send the tests' own git commands to the repository that the hook runs in.
-for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+# A git hook sets some of these. They would send the tests' own git commands to the repository that the hook runs in.
+for variable in subprocess.check_output(["git", "rev-parse", "--local-env-vars"], text=True).split():
     os.environ.pop(variable, None)
 
 

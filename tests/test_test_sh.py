@@ -108,7 +108,9 @@ def test_failing_linter_fails_the_project(clone: Path, start: Start) -> None:
 
 def test_settings_of_the_user_do_not_reach_the_tests(clone: Path, start: Start) -> None:
     stub(clone, lab=f"env >{clone}/env")
-    settings = dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "GIT_DIR", "GIT_INDEX_FILE"), "/nowhere")
+    settings = dict.fromkeys(
+        ("PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "GIT_DIR", "GIT_COMMON_DIR", "GIT_INDEX_FILE"), "/nowhere"
+    )
     script = start(clone / "test.sh", "lab_1", no_proxy="a.example", NO_PROXY="b.example", **settings)
     assert script.wait_for_exit() == 0
     environment = dict(line.split("=", 1) for line in (clone / "env").read_text().splitlines() if "=" in line)
