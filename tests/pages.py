@@ -140,7 +140,7 @@ def service(folder: Path, command: str, port: str) -> Iterator[str]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)  # on a busy machine, the pods of a namespace need minutes to stop
 
 
 class Reader:

@@ -197,6 +197,7 @@ def test_memory_limit_of_a_pod_is_enough_for_the_largest_bodies_of_16_clients(
     wait_for_pods(1)
     wait_until(lambda: hits(url) == 1, "a hit")
     wait_until(lambda: post(url, known) == (200, "10000"), "hits only")
+    (before,) = pods("api")[0]["status"]["containerStatuses"]  # an earlier test may have killed the process of this pod
     with ThreadPoolExecutor(16) as clients:
 
         def send(*bodies: bytes) -> tuple[set[int], set[str | None]]:
@@ -217,7 +218,7 @@ def test_memory_limit_of_a_pod_is_enough_for_the_largest_bodies_of_16_clients(
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", process)
     limit = cluster.container(cluster.manifests(LAB), "api")["resources"]["limits"]["memory"]
     print(f"peak memory {int(peak) / 1024:.0f} MiB, limit {limit}")
-    assert (status["restartCount"], status["lastState"]) == (0, {})
+    assert status["restartCount"] == before["restartCount"]
 
 
 # Access
