@@ -139,7 +139,7 @@ def service(folder: Path, command: str, port: str) -> Iterator[str]:
         yield "".join(lines)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signal.SIGTERM)  # not SIGINT, which a background job of a shell ignores
         process.communicate(timeout=240)  # on a busy machine, the pods of a namespace need minutes to stop
 
 
