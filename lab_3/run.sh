@@ -171,11 +171,9 @@ if [ "$mode" = minikube ]; then
     require_free_port
     url=http://127.0.0.1:$port
     "${kube[@]}" port-forward service/api "$port:8000" >/dev/null & service=$!
-    wait_for_service 60 || fail 'the service did not respond within 60 s'
   fi
-else
-  wait_for_service 60 || fail 'the service did not respond within 60 s'
 fi
+[ "$service" = $$ ] || wait_for_service 60 || fail 'the service did not respond within 60 s'
 
 heading smoke test
 expect 200 '"lab_3"' "curl $url/"
