@@ -1,46 +1,53 @@
 #!/usr/bin/env bash
-# Deploys the release that build-push.sh wrote, and asks it: ../run.sh aks [--dry-run] [--yes]. It stays until it is deleted.
+# Deploys the release that build-push.sh wrote, and smoke-tests it: ../run.sh aks [--dry-run] [--yes].
+# The service continues to run.
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source-path=SCRIPTDIR source=azure.sh
 . infra/azure/azure.sh
 
-words './run.sh aks [--dry-run] [--yes]' "$@"
-need_kubectl
-need kubelogin 'az aks install-cli'
-need curl https://curl.se
-settings
+parse_args './run.sh aks [--dry-run] [--yes]' "$@"
+require_kubectl
+require_kubelogin
+require_command curl https://curl.se/download.html
+load_settings
 release=.k8s/overlays/release
-[ -d .k8s ] || release=../$release # the final project's is one folder up
-[ -f "$release/kustomization.yaml" ] || fail "no $release/kustomization.yaml: ./build-push.sh writes it"
+[ -d .k8s ] || release=../$release # the final project has .k8s one folder up
+[ -f "$release/kustomization.yaml" ] || fail "$release/kustomization.yaml is missing: run ./build-push.sh"
 grep -qxF "namespace: $NAMESPACE" "$release/kustomization.yaml" ||
-  fail "$release is for another NAMESPACE than infra/azure/azure.env: ./build-push.sh writes it anew"
+  fail "$release is for another namespace than NAMESPACE in infra/azure/azure.env: run ./build-push.sh"
 context=$(kubectl config current-context 2>/dev/null) || context=none
 [ "$context" = "$CLUSTER" ] ||
-  fail "kubectl's current context is $context, not $CLUSTER of infra/azure/azure.env: kubectl config use-context $CLUSTER"
-found=$(kubectl --context "$CLUSTER" get namespace "$NAMESPACE" --ignore-not-found \
+  fail "kubectl's current context is $context, not CLUSTER in azure.env: kubectl config use-context $CLUSTER"
+owner=$(kubectl --context "$CLUSTER" get namespace "$NAMESPACE" --ignore-not-found \
   --output 'jsonpath={.metadata.name}={.metadata.labels.app\.kubernetes\.io/part-of}') ||
-  fail "kubectl does not get through to $CLUSTER; after create.sh Azure takes up to five minutes to let you in"
-[ -z "$found" ] || [ "$found" = "$NAMESPACE=ml-systems" ] ||
-  fail "there is a namespace $NAMESPACE that is not this lab's: take another name for NAMESPACE in infra/azure/azure.env"
+  fail "kubectl cannot connect to cluster $CLUSTER; after create.sh, Azure needs up to 5 minutes to grant access"
+[ -z "$owner" ] || [ "$owner" = "$NAMESPACE=ml-systems" ] ||
+  fail "the namespace $NAMESPACE belongs to another project: change NAMESPACE in infra/azure/azure.env"
 
-note "context $CLUSTER, namespace $NAMESPACE, host $NAMESPACE.$DOMAIN, image $(sed -n 's/^ *digest: //p' "$release/kustomization.yaml")"
-there=(kubectl --context "$CLUSTER" --namespace "$NAMESPACE")
 host=$NAMESPACE.$DOMAIN
-gateway="kubectl --context $CLUSTER --namespace aks-istio-ingress get service aks-istio-ingressgateway-external"
+kubectl=(kubectl --context "$CLUSTER")
+namespaced=("${kubectl[@]}" --namespace "$NAMESPACE")
+digest=$(sed -n 's/^ *digest: //p' "$release/kustomization.yaml")
+note "context $CLUSTER, namespace $NAMESPACE, host $host, image $digest"
 
-steps+=("sed 's/^  name: w255\$/  name: $NAMESPACE/' infra/namespace.yaml | kubectl --context $CLUSTER apply --filename -")
-step kubectl --context "$CLUSTER" label namespace "$NAMESPACE" "istio.io/rev=$ISTIO_REVISION" --overwrite
-step "${there[@]}" apply --filename infra/network-policies.yaml --filename infra/redis.yaml
-step kubectl --context "$CLUSTER" apply --kustomize "$release"
-step "${there[@]}" rollout status deployment/redis --timeout 300s
-step "${there[@]}" rollout status deployment/api --timeout 600s
-steps+=("address=\$($gateway --output 'jsonpath={.status.loadBalancer.ingress[0].ip}') && [ -n \"\$address\" ]")
-ask_it() { steps+=("curl --fail-with-body --silent --show-error --max-time 30 --retry 10 --retry-delay 3 --retry-all-errors --include --resolve $host:80:\$address $*"); }
-ask_it "http://$host/health"
-ask_it "--data @infra/azure/predict.json http://$host/predict"
-ask_it "--data @infra/azure/predict.json http://$host/predict"
+plan+=("sed 's/^  name: w255\$/  name: $NAMESPACE/' infra/namespace.yaml | ${kubectl[*]} apply --filename -")
+# before the pods, because Istio adds its proxy when a pod is created
+add "${kubectl[@]}" label namespace "$NAMESPACE" "istio.io/rev=$ISTIO_REVISION" --overwrite
+add "${namespaced[@]}" apply --filename infra/network-policies.yaml --filename infra/redis.yaml
+add "${kubectl[@]}" apply --kustomize "$release"
+add "${namespaced[@]}" rollout status deployment/redis --timeout 300s
+add "${namespaced[@]}" rollout status deployment/api --timeout 600s
 
-carry_out yes
-# shellcheck disable=SC2154 # one of the steps sets the address
-note "it answers as http://$host once that name leads to $address; to take it away: kubectl --context $CLUSTER delete namespace $NAMESPACE"
+gateway="${kubectl[*]} --namespace aks-istio-ingress get service aks-istio-ingressgateway-external"
+plan+=("address=\$($gateway --output 'jsonpath={.status.loadBalancer.ingress[0].ip}') && [ -n \"\$address\" ]")
+curl="curl --fail-with-body --silent --show-error --include --max-time 30 --retry 10 --retry-delay 3 --retry-all-errors"
+curl="$curl --resolve $host:80:\$address" # no DNS entry is needed
+plan+=("$curl http://$host/health")
+plan+=("$curl --data @infra/azure/predict.json http://$host/predict")
+plan+=("$curl --data @infra/azure/predict.json http://$host/predict") # the second response is a cache hit
+
+run_plan yes
+# shellcheck disable=SC2154 # a command of the plan sets the address
+note "http://$host responds once the DNS entry of $host is $address"
+note "to remove the service: ${kubectl[*]} delete namespace $NAMESPACE"

@@ -1,32 +1,31 @@
 #!/usr/bin/env bash
-# Shows what create.sh made and how it does: infra/azure/show.sh [--dry-run]. It changes nothing.
+# Shows what create.sh created, and its state: infra/azure/show.sh [--dry-run]. It changes nothing.
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source-path=SCRIPTDIR source=azure.sh
 . infra/azure/azure.sh
 
-words 'infra/azure/show.sh [--dry-run]' "$@"
-need_az
-need_kubectl
-settings
-subscription
+parse_args 'infra/azure/show.sh [--dry-run]' "$@"
+require_az
+require_kubectl
+load_settings
+show_subscription
+load_state
+[ -n "$resources" ] || fail "the resource group $RESOURCE_GROUP is empty or does not exist: infra/azure/create.sh"
 
-show() { step az "$@" --subscription "$SUBSCRIPTION" --output table; }
-group=(--resource-group "$RESOURCE_GROUP")
-look
-[ -n "$resources" ] || fail "nothing lies in the resource group $RESOURCE_GROUP, or there is none: infra/azure/create.sh"
-
-show resource list "${group[@]}"
-if has Microsoft.ContainerRegistry/registries "$REGISTRY"; then
-  show acr repository list --name "$REGISTRY"
+add_table() { add az "$@" --subscription "$SUBSCRIPTION" --output table; }
+add_table resource list --resource-group "$RESOURCE_GROUP"
+if exists Microsoft.ContainerRegistry/registries "$REGISTRY"; then
+  add_table acr repository list --name "$REGISTRY"
 fi
-if has Microsoft.ContainerService/managedClusters "$CLUSTER"; then
-  state='kubernetes: currentKubernetesVersion, state: provisioningState, power: powerState.code'
-  parts='policies: networkProfile.networkPolicy, istio: serviceMeshProfile.istio.revisions[0], prometheus: azureMonitorProfile.metrics.enabled'
-  show aks show --name "$CLUSTER" "${group[@]}" --query "{$state, $parts}"
+if exists Microsoft.ContainerService/managedClusters "$CLUSTER"; then
+  columns='kubernetes: currentKubernetesVersion, state: provisioningState, power: powerState.code'
+  columns="$columns, policies: networkProfile.networkPolicy, istio: serviceMeshProfile.istio.revisions[0]"
+  columns="$columns, prometheus: azureMonitorProfile.metrics.enabled"
+  add_table aks show --name "$CLUSTER" --resource-group "$RESOURCE_GROUP" --query "{$columns}"
 fi
-if own_context; then
-  step kubectl --context "$CLUSTER" get nodes
-  step kubectl --context "$CLUSTER" get service aks-istio-ingressgateway-external --namespace aks-istio-ingress
+if is_created_context; then
+  add kubectl --context "$CLUSTER" get nodes
+  add kubectl --context "$CLUSTER" get service aks-istio-ingressgateway-external --namespace aks-istio-ingress
 fi
-carry_out ''
+run_plan ''
