@@ -70,7 +70,9 @@ def seconds(those: Sequence[Result]) -> float:
 
 def call(those: Sequence[Result]) -> float:
     """Milliseconds of a call of the model."""
-    took, count = (sum(each["service"][f"prediction_seconds_{what}"] for each in those) for what in ("sum", "count"))
+    took, count = (
+        sum(each["service"][f"model_inference_duration_seconds_{what}"] for each in those) for what in ("sum", "count")
+    )
     return 1e3 * float(took) / float(count)
 
 

@@ -45,29 +45,15 @@ def test_drift_is_reported_with_the_command_and_repaired_by_sync(copy: Path) -> 
         script.write("# one line more\n")
     deleted.unlink()
     executable.chmod(0o755)
-    (copy / "lab_5" / "install.sh").chmod(0o644)
-    (copy / "lab_1" / "lab1" / "new.py").touch()  # git does not track it yet
-    drifted = ["lab_2/lab2/new.py", "lab_5/install.sh"]
-    drifted += [f"{STEP['to']}/{path}" for path in ("install.sh", "src/__init__.py", "tests/test_main.py")]
-
+    (copy / "lab_3" / "lab3" / "new.py").touch()  # git does not track it yet
+    drifted = [f"{STEP['to']}/{path}" for path in ("install.sh", "new.py", "src/__init__.py", "tests/test_main.py")]
     report = ladder(copy)
     assert report.returncode == 1
     *lines, hint = report.stdout.splitlines()
-    assert sorted(line.split(" differs from ")[0] for line in lines) == sorted(drifted)
+    assert sorted(line.split(" differs from ")[0] for line in lines) == drifted
     assert hint.startswith("run: python tests/ladder.py --sync")
-
-    sync = ladder(copy, "--sync")
-    assert sync.returncode == 0
-    drifted.append("lab_3/lab3/new.py")  # a copy is the origin of the next one
-    assert sorted(sync.stdout.splitlines()) == sorted(f"{path} is written" for path in drifted)
+    assert sorted(ladder(copy, "--sync").stdout.splitlines()) == [f"{path} is written" for path in drifted]
     assert ladder(copy).stdout == ""
-    assert (deleted.is_file(), executable.stat().st_mode & 0o100) == (True, 0)
-
-
-def test_own_version_of_a_later_lab_is_not_drift(copy: Path) -> None:
-    with (copy / STEP["to"] / STEP["changes"][-1]).open("a") as file:
-        file.write("\n")
-    assert ladder(copy).returncode == 0
 
 
 def test_wrong_entry_of_the_list_is_reported(copy: Path) -> None:
@@ -78,50 +64,28 @@ def test_wrong_entry_of_the_list_is_reported(copy: Path) -> None:
     report = ladder(copy, "--sync")
     assert report.returncode == 1
     entries = re.findall(r"^tests/ladder\.toml: (\S+) is (in `\w+`|listed), but", report.stdout, re.MULTILINE)
-    assert entries == [
-        ("nothing.py", "listed"),
-        ("install.sh", "in `changes`"),
-        ("nothing.py", "in `changes`"),
-        ("src/__init__.py", "in `drops`"),
+    assert [path for path, _ in entries] == ["nothing.py", "install.sh", "nothing.py", "src/__init__.py"]
+
+
+@pytest.mark.parametrize("lab", REBUILT, ids=name)
+def test_every_run_sh_has_the_five_steps(lab: Path) -> None:
+    steps = re.findall(r"\bheading ['\"]?([a-z ]+[a-z])", (lab / "run.sh").read_text())
+    assert sorted(steps) == ["build", "clean up", "smoke test", "start", "wait"]
+
+
+@pytest.mark.parametrize(("earlier", "later", "max_new"), [(1, 2, 3), (3, 4, 14)])
+def test_run_sh_of_the_next_lab_only_adds_lines(earlier: int, later: int, max_new: int) -> None:
+    """So a test of one of the two scripts holds for both. Lines that name the lab differ."""
+    lines = [
+        re.sub(
+            rf"lab_?{lab}\b|\b[34]\.1\.0|3008[34]| overlay=\S+|\|aks|^# .*", "", text, flags=re.MULTILINE
+        ).splitlines()
+        for lab in (earlier, later)
+        for text in [(ROOT / f"lab_{lab}" / "run.sh").read_text()]
     ]
-
-
-@pytest.mark.parametrize("script", files("*/run.sh"), ids=name)
-def test_every_run_sh_has_the_five_steps(script: Path) -> None:
-    steps = ["build", "start", "wait", "smoke test" if script.parent in REBUILT else "exercise", "clean up"]
-    assert sorted(set(re.findall(r"\bheading ['\"]?([a-z ]+[a-z])", script.read_text()))) == sorted(steps)
-
-
-def test_load_scripts_of_both_services_differ_only_in_the_request() -> None:
-    housing, sentiment = ((ROOT / lab / "load.js").read_text().splitlines() for lab in ("lab_5", "final_project"))
-    changed = [line for line in difflib.ndiff(housing, sentiment) if line[0] in "+-"]
-    assert 0 < len(changed) <= 30
-
-
-def test_run_scripts_of_lab_1_and_lab_2_differ_in_the_smoke_test_only() -> None:
-    first, second = ((ROOT / lab / "run.sh").read_text() for lab in ("lab_1", "lab_2"))
-    extra = [
-        line
-        for line in second.splitlines(keepends=True)
-        if line.startswith(("block_group=", "expect")) and "data" in line
-    ]
-    assert len(extra) == 2
-    for line in [*extra, next(line for line in second.splitlines(keepends=True) if line.startswith("block_group="))]:
-        second = second.replace(line, "")
-    assert second == first.replace("lab1", "lab2").replace("lab_1", "lab_2")
-
-
-@pytest.mark.parametrize("main", files("*/src/main.py", "*/finalproject/main.py"), ids=name)
-def test_main_module_describes_its_own_lab(main: Path) -> None:
-    text = main.read_text()
-    (title,) = re.findall(r"title=\"(\w+)\"", text)
-    assert text.startswith(f'"""{title}: ')
-
-
-@pytest.mark.parametrize("bench", [path for path in files("*/bench/*.py") if "ROUNDS)" in path.read_text()], ids=name)
-def test_benchmark_prints_its_number_of_rounds_with_the_table(bench: Path) -> None:
-    lines = [line for line in bench.read_text().splitlines() if "sys.stderr" not in line]
-    assert any("{ROUNDS}" in line for line in lines)
+    difference = [line for line in difflib.ndiff(*lines) if line[0] in "+-" and line[2:]]
+    assert [line for line in difference if line[0] == "-"] == []
+    assert len(difference) <= max_new
 
 
 @pytest.mark.parametrize("lab", [lab.name for lab in REBUILT])

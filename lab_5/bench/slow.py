@@ -1,25 +1,23 @@
 """lab_4's service with a slower model: `uvicorn bench.slow:app`, in its environment. A call of the model takes at least
-MILLISECONDS, in which the pipeline is asked again and again: it is work, as a larger model's would be, and no sleep."""
+MILLISECONDS. It repeats the call of the pipeline, because a larger model computes, too, and does not sleep."""
 
 import os
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
 from src import main
-from src.metrics import measured
-from src.worker import Worker
+from src.schemas import BlockGroup
 
 SECONDS = float(os.environ["MILLISECONDS"]) / 1e3
+predict = main.model.predict
 
 
-def predict(rows: NDArray[np.float64]) -> list[float]:
+def slow_predict(block_groups: list[BlockGroup]) -> list[float]:
     end = perf_counter() + SECONDS
-    prices: list[float] = main.model.predict(rows)
+    values: list[float] = predict(block_groups)
     while perf_counter() < end:
-        main.model.predict(rows)
-    return prices
+        predict(block_groups)
+    return values
 
 
-main.worker = Worker(measured(predict))
+main.model.predict = slow_predict
 app = main.app

@@ -38,7 +38,12 @@ def panels(of: Service) -> list[Panel]:
 def _traffic(of: Service) -> list[Panel]:
     by_route, by_status = (of.per_second("http_requests_total", by=label) for label in ("handler", "status"))
     return [
-        Panel("Requests", "reqps", "By route; paths that do not exist are one route, none.", {"{{handler}}": by_route}),
+        Panel(
+            "Requests",
+            "reqps",
+            "By route; paths that do not exist are one route, unmatched.",
+            {"{{handler}}": by_route},
+        ),
         Panel("Answers", "reqps", "By status.", {"{{status}}": by_status}),
     ]
 
@@ -103,12 +108,20 @@ def _batches(of: Service) -> list[Panel]:
 
 
 def _model(of: Service) -> list[Panel]:
-    calls = {"calls": of.per_second("prediction_seconds_count")}
+    calls = {"calls": of.per_second("model_inference_duration_seconds_count")}
     return [
-        Panel("Time of a call", "s", "The mean of the calls of the model.", {"mean": of.mean("prediction_seconds")}),
+        Panel(
+            "Time of a call",
+            "s",
+            "The mean of the calls of the model.",
+            {"mean": of.mean("model_inference_duration_seconds")},
+        ),
         Panel("Calls", "ops", "Calls of the model; an answer from the cache makes none.", calls),
         Panel(
-            "Batch", "short", f"The mean number of {of.items} in a call.", {"mean": of.mean("prediction_batch_size")}
+            "Batch",
+            "short",
+            f"The mean number of {of.items} in a call.",
+            {"mean": of.mean("model_inference_batch_size")},
         ),
     ]
 
@@ -116,7 +129,7 @@ def _model(of: Service) -> list[Panel]:
 def _saturation(of: Service) -> list[Panel]:
     processor = of.per_second("process_cpu_seconds_total", by="instance")
     memory = f"sum by (instance) ({of.of('process_resident_memory_bytes')})"
-    busy = of.per_second("prediction_seconds_sum", by="instance")
+    busy = of.per_second("model_inference_duration_seconds_sum", by="instance")
     threads = "which has a thread for each CPU" if of.batcher else "which has one thread"
     return [
         Panel("CPU", "percentunit", "Of one CPU, by process: event loop and model.", {"{{instance}}": processor}),

@@ -106,7 +106,7 @@ def batches(those: Results) -> str:
 
 def size(runs: list[Result]) -> float:
     """Block groups in a call of the model."""
-    rows, calls = (sum(each["service"][f"prediction_batch_size_{of}"] for each in runs) for of in ("sum", "count"))
+    rows, calls = (sum(each["service"][f"model_inference_batch_size_{of}"] for each in runs) for of in ("sum", "count"))
     return float(rows) / float(calls)
 
 

@@ -79,7 +79,7 @@ def test_the_service_counts_what_k6_counts(at: tuple[str, Path]) -> None:
     counted, known = found["service"], 100  # they are asked for at first, in a request of their own
     assert counted["http_requests_total"] == sum(found["answers"].values()) + 1 + 1  # the scrape before
     assert counted["cache_hits_total"] + counted["cache_misses_total"] == found["hits"] + found["misses"] + known
-    assert counted["prediction_batch_size_sum"] <= counted["cache_misses_total"]
+    assert counted["model_inference_batch_size_sum"] <= counted["cache_misses_total"]
 
 
 def test_invalid_rows_are_as_many_as_asked_for_and_fail_the_run(at: tuple[str, Path]) -> None:

@@ -19,13 +19,14 @@ Items = TypeVar("Items", bound=Sized)
 Predictions = TypeVar("Predictions")
 
 BY = ("handler", "method", "status")
+METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 requests = Counter("http_requests", "Requests", BY)
 request_time = Histogram(
     "http_request_duration_seconds", "Time from the request to the end of its answer", BY, buckets=SECONDS
 )
-prediction_time = Histogram("prediction_seconds", "Time of one call of the model", buckets=SECONDS)
+prediction_time = Histogram("model_inference_duration_seconds", "Time of one call of the model", buckets=SECONDS)
 batch_size = Histogram(
-    "prediction_batch_size", "Items in one call of the model", buckets=(1, 2, 5, 10, 50, 100, 500, 1000, 5000)
+    "model_inference_batch_size", "Items in one call of the model", buckets=(1, 2, 5, 10, 50, 100, 500, 1000, 5000)
 )
 model = Info("model", "The model that answers")
 
@@ -50,7 +51,9 @@ class Measured:
         try:
             await self._app(scope, receive, answer)
         finally:
-            by = (scope["route"].path if "route" in scope else "none", scope["method"], status)
+            # Clients cannot add values of labels: each new value would add time series, which stay in memory.
+            handler = scope["route"].path if "route" in scope else "unmatched"
+            by = (handler, scope["method"] if scope["method"] in METHODS else "other", status)
             requests.labels(*by).inc()
             request_time.labels(*by).observe(perf_counter() - start)
 

@@ -130,7 +130,7 @@ def test_equal_texts_at_the_same_time_are_computed_once(url: str) -> None:
     before = read(httpx2.get(url + "/metrics").text)
     assert asyncio.run(all_at_once()) == expected(["the same"]) * 100
     after = read(httpx2.get(url + "/metrics").text)
-    assert after[key("prediction_batch_size_sum")] - before[key("prediction_batch_size_sum")] == 1
+    assert after[key("model_inference_batch_size_sum")] - before[key("model_inference_batch_size_sum")] == 1
 
 
 @pytest.mark.parametrize(

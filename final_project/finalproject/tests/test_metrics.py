@@ -44,8 +44,8 @@ def key(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         ("POST", "/predict", {"text": []}, "/predict", "200"),
         ("POST", "/predict", {}, "/predict", "422"),
         ("GET", "/predict", None, "/predict", "405"),
-        ("GET", "/nowhere/1", None, "none", "404"),
-        ("GET", "/nowhere/2", None, "none", "404"),  # an unknown path makes no line of its own: anybody can invent them
+        ("GET", "/nowhere/1", None, "unmatched", "404"),
+        ("BREW", "/nowhere/2", None, "unmatched", "404"),  # clients cannot add values of labels
     ],
 )
 def test_a_request_is_counted_and_timed_by_route_method_and_status(
@@ -81,15 +81,15 @@ def test_every_call_of_the_model_is_timed_and_its_batch_counted(client: TestClie
     client.post("/predict", json={"text": texts})
     after = scrape(client)
     grown = {name: after[name] - before[name] for name in before}
-    assert grown[key("prediction_seconds_count")] == grown[key("prediction_batch_size_count")] > 50
-    assert grown[key("prediction_seconds_sum")] > 0
-    assert grown[key("prediction_batch_size_sum")] == grown[key("batcher_wait_seconds_count")] == 207
+    assert grown[key("model_inference_duration_seconds_count")] == grown[key("model_inference_batch_size_count")] > 50
+    assert grown[key("model_inference_duration_seconds_sum")] > 0
+    assert grown[key("model_inference_batch_size_sum")] == grown[key("batcher_wait_seconds_count")] == 207
     assert grown[key("batcher_batch_tokens_sum")] > grown[key("batcher_padding_tokens_total")] >= 0
     assert after[key("batcher_waiting")] == grown[key("batcher_rejected_total")] == 0
 
 
 def test_the_buckets_tell_a_hit_from_a_large_batch(client: TestClient) -> None:
-    edges = {float(dict(labels)["le"]) for name, labels in scrape(client) if name == "prediction_seconds_bucket"}
+    edges = {float(dict(labels)["le"]) for name, labels in scrape(client) if name == "model_inference_duration_seconds_bucket"}
     assert {0.001, 0.01, 0.1, 1.0, float("inf")} <= edges
 
 

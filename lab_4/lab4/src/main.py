@@ -1,61 +1,61 @@
-"""lab_4: the service of lab_3 with Prometheus metrics at GET /metrics."""
+"""lab_4: the service of lab_3 with metrics for Prometheus."""
 
-import gc
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
-from .body import from_json, route_class
 from .cache import Cache
-from .drain import Drain
-from .errors import FAILED, INVALID, TOO_LARGE, failed, invalid
-from .metrics import instrument, measured
-from .model import HousingModel, features
+from .errors import BODY_ERRORS, INVALID, exception_handler
+from .limits import BodyLimits
+from .metrics import inference_batch_size, inference_duration, instrument
+from .model import HousingModel
 from .schemas import Batch, BlockGroup, Predictions
-from .settings import read_settings
-from .worker import Worker
+from .settings import get_settings
+from .shutdown import ConnectionDraining
 
-settings = read_settings()
+settings = get_settings()
 if settings.log_level:
     for name in ("uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).setLevel(settings.log_level)
 model = HousingModel(settings.model_path)
-worker = Worker(measured(model.predict))
-gc.freeze()  # what is here by now stays: to look it through again and again takes near half the time of parsing
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    probe = asyncio.create_task(cache.run()) if cache else None
     yield
-    if cache:
-        await cache.close()
+    if probe:
+        probe.cancel()
 
 
 app = FastAPI(
     title="lab_4",
-    version="4.0.0",
+    version="4.1.0",
     lifespan=lifespan,
-    exception_handlers={RequestValidationError: invalid, Exception: failed},
+    redirect_slashes=False,  # redirects use http://, even behind a TLS proxy
+    max_body_size=settings.max_body_bytes,
+    exception_handlers=dict.fromkeys((RequestValidationError, HTTPException, Exception), exception_handler),
 )
-app.add_middleware(Drain, seconds=settings.drain_seconds)
-app.router.route_class = route_class(settings.max_body_bytes)
-prefix = f"{app.title}:{model.digest[:12]}"
-cache: Cache[BlockGroup, float] | None = None
-if settings.redis_url:
-    cache = Cache(settings.redis_url, prefix, FiniteFloat, settings.cache_ttl_seconds)
-instrument(app, model.digest, cache)
+app.add_middleware(BodyLimits)
+app.add_middleware(ConnectionDraining, drain_seconds=settings.drain_seconds)
+
+prefix = f"{app.title}:{app.version}:{model.sha256[:12]}"  # another version or model may compute another value
+cache = Cache(settings.redis_url, prefix, settings.cache_ttl_seconds) if settings.redis_url else None
+instrument(app, model.sha256, cache)
 
 
 class Service(BaseModel):
     name: str = Field(description="Name of the service", examples=["lab_4"])
-    version: str = Field(description="Version of the service", examples=["4.0.0"])
-    paths: list[str] = Field(description="Paths worth trying", examples=[["/hello?name=Ada"]])
+    version: str = Field(description="Version of the service", examples=["4.1.0"])
+    paths: list[str] = Field(description="Paths to try", examples=[["/hello?name=Ada"]])
 
 
 class Greeting(BaseModel):
@@ -63,39 +63,36 @@ class Greeting(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["ok"] = Field(description="The service answers", examples=["ok"])
-    timestamp: str = Field(
-        description="Time of the answer, ISO 8601, UTC", examples=["2026-11-22T21:04:05.123456+00:00"]
-    )
+    status: Literal["ok"] = Field(description="The service responds to requests", examples=["ok"])
+    timestamp: str = Field(description="Time of the response, UTC", examples=["2026-11-22T21:04:05.123456+00:00"])
 
 
-@app.get("/", summary="What this service is")
+@app.get("/", summary="Describe the service")
 async def root() -> Service:
-    return Service(
-        name=app.title, version=app.version, paths=["/hello?name=Ada", "/health", "/predict", "/metrics", "/docs"]
-    )
+    paths = ["/hello?name=Ada", "/health", "/predict", "/metrics", "/docs"]
+    return Service(name=app.title, version=app.version, paths=paths)
 
 
-@app.get("/hello", summary="Greet somebody", responses=INVALID)
-async def hello(
-    name: Annotated[str, Query(min_length=1, description="Whom to greet, echoed as sent", examples=["Ada"])],
-) -> Greeting:
+@app.get("/hello", summary="Greet a person", responses=INVALID)
+async def hello(name: Annotated[str, Query(min_length=1, description="Name to greet", examples=["Ada"])]) -> Greeting:
     return Greeting(message=f"Hello {name}")
 
 
-@app.get("/health", summary="Is the service up?")
+@app.get("/health", summary="Report that the service is up")
 async def health() -> Health:
     return Health(status="ok", timestamp=datetime.now(UTC).isoformat(timespec="microseconds"))
 
 
-async def predicted(block_groups: Sequence[BlockGroup]) -> list[float]:
-    return await worker(features(block_groups))
+@inference_duration.time()
+def infer(block_groups: list[BlockGroup]) -> list[float]:
+    inference_batch_size.observe(len(block_groups))
+    return model.predict(block_groups)
 
 
-@app.post("/predict", summary="Median house values of block groups", responses=INVALID | TOO_LARGE | FAILED)
-async def predict(batch: Annotated[Batch, from_json(Batch, most_fields=90_000)], response: Response) -> Predictions:
+@app.post("/predict", summary="Predict median house values of block groups", responses=INVALID | BODY_ERRORS)
+async def predict(batch: Batch, response: Response) -> Predictions:
     if not cache:
-        return Predictions(predictions=await predicted(batch.data))
-    prices, hits = await cache.get(batch.data, predicted)
-    response.headers["x-cache-hits"], response.headers["x-cache-misses"] = str(hits), str(len(prices) - hits)
-    return Predictions(predictions=prices)
+        return Predictions(predictions=infer(batch.data))
+    predictions, hits = await cache.get(batch.data, infer)
+    response.headers.update({"x-cache-hits": str(hits), "x-cache-misses": str(len(predictions) - hits)})
+    return Predictions(predictions=predictions)

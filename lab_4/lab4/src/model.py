@@ -1,9 +1,7 @@
-"""The trained pipeline: loaded once, from a file that is what its manifest says, and asked a batch at a time."""
+"""The trained pipeline. Its checksum is verified before it is loaded, because unpickling runs code from the file."""
 
 import hashlib
 import json
-import sys
-from collections.abc import Sequence
 from io import BytesIO
 from operator import attrgetter
 from pathlib import Path
@@ -11,38 +9,30 @@ from pathlib import Path
 import joblib
 import numpy as np
 import sklearn
-from numpy.typing import NDArray
 
+from .errors import StartupError
 from .schemas import BlockGroup
 
 
-def features(block_groups: Sequence[BlockGroup]) -> NDArray[np.float64]:
-    """(n, 8), in the order of the model's training."""
-    values = attrgetter(*BlockGroup.model_fields)
-    return np.array([values(block_group) for block_group in block_groups]).reshape(-1, 8)
-
-
 class HousingModel:
-    """The pipeline in `path`, or the end of the process with one line that says what is wrong with the file."""
+    """The scikit-learn pipeline in `path`. Raises a StartupError if the file is not the one in its manifest.json."""
 
     def __init__(self, path: Path) -> None:
         try:
-            pickled = path.read_bytes()
-            manifest = json.loads(path.with_name("manifest.json").read_bytes())
-            digest, version = manifest["sha256"], manifest["versions"]["scikit-learn"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            sys.exit(f"MODEL_PATH: {path}, or the manifest.json beside it, cannot be read: {error!r}")
-        if hashlib.sha256(pickled).hexdigest() != digest:
-            sys.exit(f"MODEL_PATH: {path} is not the file that its manifest.json describes: cut short, or another one")
-        if version != sklearn.__version__:
-            sys.exit(f"MODEL_PATH: {path} is from scikit-learn {version}, not {sklearn.__version__}: train it again")
-        self.digest: str = digest
-        self._pipeline = joblib.load(BytesIO(pickled))  # runs code from the file, so not before its digest was right
+            pickled, manifest = path.read_bytes(), json.loads(path.with_name("manifest.json").read_bytes())
+            self.sha256 = hashlib.sha256(pickled).hexdigest()
+            if self.sha256 != manifest["sha256"]:
+                raise ValueError("its SHA-256 is not the one in manifest.json")
+            if (version := manifest["versions"]["scikit-learn"]) != sklearn.__version__:
+                raise ValueError(f"it needs scikit-learn {version}, not {sklearn.__version__}")
+            self._pipeline = joblib.load(BytesIO(pickled))
+        except Exception as error:  # unpickling can raise any exception
+            raise StartupError(f"MODEL_PATH: cannot load {path} and its manifest.json: {error!r}") from error
 
-    def predict(self, rows: NDArray[np.float64]) -> list[float]:
-        """Median house values, 100,000 dollars, (n,) of features (n, 8), in one call of the pipeline."""
-        if not len(rows):
+    def predict(self, block_groups: list[BlockGroup]) -> list[float]:
+        """Median house values in 100,000 dollars, in the order of the block groups, in one call of the pipeline."""
+        if not block_groups:
             return []
-        with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # the schema saw to that
-            prices: list[float] = self._pipeline.predict(rows).tolist()
-        return prices
+        rows = np.array(list(map(attrgetter(*BlockGroup.model_fields), block_groups)))  # (n, 8), columns as in training
+        with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # 0.1 ms; the schema did it
+            return list(map(float, self._pipeline.predict(rows)))
