@@ -30,7 +30,7 @@ def shown(service: Service) -> list[dict[str, Any]]:
 
 def counted(service: Service) -> str:
     """What the README tells of the service's metrics."""
-    return (HERE.parent / service.lab / "README.md").read_text().split("\n## Metrics\n")[1].split("\n## ")[0]
+    return (HERE.parent / service.lab / "README.md").read_text().split("# Metrics\n")[1].split("\n## ")[0]
 
 
 @each_service
