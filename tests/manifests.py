@@ -1,12 +1,8 @@
-"""The manifests as Kubernetes would get them: the plain ones of each lab's infra/, and the overlays of its .k8s/ with
-every mix of components, rendered."""
+"""The manifests as the API server receives them, and the check of their schemas."""
 
-import copy
 import functools
 import importlib
-import itertools
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -14,167 +10,71 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
-import pydantic
 import pytest
 import yaml
 
-from repository import LABS, files
+from repository import ROOT, files
 
 Manifest = dict[str, Any]
-KUBERNETES = "1.34"
+K8S = {"lab_4": ROOT / "lab_4" / "lab4" / ".k8s", "final_project": ROOT / "final_project" / ".k8s"}
+MIXES = ["lab_3"] + [f"{lab} {overlay}" for lab in K8S for overlay in ("dev", "prod", "release")]
+COMPONENTS = ("istio", "monitoring+istio", "monitoring+managed-prometheus")
+MIXES += ["lab_4 autoscaling"] + [f"lab_4 dev {components}" for components in COMPONENTS]
 MODELS = {
     "networking.istio.io/v1": "cloudcoil.models.istio.networking.v1",
     "security.istio.io/v1": "cloudcoil.models.istio.security.v1",
     "monitoring.coreos.com/v1": "cloudcoil.models.prometheus_operator.v1",
-    "azmonitoring.coreos.com/v1": "cloudcoil.models.prometheus_operator.v1",  # Azure's copy of the same kinds
-}
-OPTIONS = ["istio", "hpa", "monitoring"]
-# What an overlay around prod looks like that build-push.sh writes
-RELEASE = """
-namespace: team
-images:
-  - {{name: registry.example.com/{image}, newName: team.example.com/{image}, digest: "sha256:{digest}"}}
-labels:
-  - {{pairs: {{app.kubernetes.io/version: 1a2b3c4}}, includeTemplates: true}}
-patches:
-  - target: {{group: networking.istio.io, kind: Gateway, name: api}}
-    patch: |
-      - {{op: replace, path: /spec/servers/0/hosts/0, value: team.example.com}}
-  - target: {{group: networking.istio.io, kind: VirtualService, name: api}}
-    patch: |
-      - {{op: replace, path: /spec/hosts/0, value: team.example.com}}
-"""
-
-PLAIN = {lab.name: found for lab in LABS if (found := files(f"{lab.name}/*/infra/*.yaml"))}
-OVERLAYS = {
-    lab.name: [path.parent for path in found]
-    for lab in LABS
-    if (found := files(f"{lab.name}/*.k8s/overlays/*/kustomization.yaml"))
 }
 
 
-def read(path: Path) -> list[Manifest]:
-    return [manifest for manifest in yaml.safe_load_all(path.read_text()) if manifest]
+def plain(lab: str) -> list[Manifest]:
+    """The objects of infra/, which name no namespace."""
+    return [manifest for path in files(f"{lab}/*/infra/*.yaml") for manifest in yaml.safe_load_all(path.read_text())]
 
 
 def kustomize(folder: Path) -> list[Manifest]:
-    """What `kubectl kustomize` makes of it. Any word on stderr is a failure: that is where warnings are."""
-    kubectl = shutil.which("kubectl") or pytest.skip("needs kubectl")
-    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True)
-    assert done.returncode == 0, f"kubectl kustomize {folder}: {done.stderr}"
-    assert done.stderr == ""
-    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
-
-
-def around(overlay: Path, components: list[str], more: str) -> list[Manifest]:
-    """An overlay outside git that adds components to one that is in it."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        paths = [overlay, *(overlay.parents[1] / "components" / component for component in components)]
-        resource, *rest = [os.path.relpath(path, folder) for path in paths]
-        (folder / "kustomization.yaml").write_text(
-            yaml.safe_dump({"resources": [resource], "components": rest} | yaml.safe_load(more))
-        )
-        return kustomize(folder)
-
-
-def mixes() -> list[str]:
-    """All that can stand in one namespace: `lab_3`, `lab_4 dev`, `lab_4 dev istio+hpa`, `lab_4 release`, ...
-
-    The final project's dev has an autoscaler already.
-    """
-    found = [lab for lab in PLAIN if lab not in OVERLAYS]
-    for lab, overlays in OVERLAYS.items():
-        found += [f"{lab} {overlay.name}" for overlay in overlays] + [f"{lab} release"]
-        (dev,) = (read(path / "kustomization.yaml")[0] for path in overlays if path.name == "dev")
-        options = [option for option in OPTIONS if f"../../components/{option}" not in dev.get("components", [])]
-        for count in range(1, len(options) + 1):
-            found += [f"{lab} dev {'+'.join(mix)}" for mix in itertools.combinations(options, count)]
-        found += [f"{lab} dev monitoring+managed-prometheus"]
-    return found
+    """The output of `kubectl kustomize`, which must print no warning."""
+    kubectl = shutil.which("kubectl") or pytest.skip("kubectl is not installed")
+    result = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, ""), folder
+    return list(yaml.safe_load_all(result.stdout))
 
 
 @functools.cache
-def _rendered(mix: str) -> list[Manifest]:
-    lab, overlay, components, *_ = [*mix.split(), "", ""]
-    plain = [manifest for path in PLAIN[lab] for manifest in read(path)]
+def render(mix: str) -> str:
+    lab, overlay, components = [*mix.split(), "", ""][:3]
     if not overlay:
-        return plain
-    folders = {path.name: path for path in OVERLAYS[lab]}
-    if overlay == "release":
-        more = RELEASE.format(image=prod_image(lab), digest="0" * 64)
-        applied = around(folders["prod"], ["managed-prometheus"], more)
-    elif components:
-        applied = around(folders[overlay], components.split("+"), "namespace: w255")
-    else:
-        applied = kustomize(folders[overlay])
-    for manifest in plain:
-        if manifest["kind"] != "Namespace":  # as kubectl --namespace does
-            manifest["metadata"]["namespace"] = applied[0]["metadata"]["namespace"]
-    return plain + applied
-
-
-def prod_image(lab: str) -> str:
-    """Of registry.example.com."""
-    prod = next(path for path in OVERLAYS[lab] if path.name == "prod") / "kustomization.yaml"
-    name: str = read(prod)[0]["images"][0]["newName"]
-    return name.removeprefix("registry.example.com/")
+        return json.dumps(plain(lab))
+    paths = [f"../../components/{component}" for component in components.split("+") if component]
+    namespace = {"namespace": "w255"} if components else {}  # for the objects of the components
+    text = json.dumps(namespace | {"resources": [f"../{overlay}"], "components": paths})
+    if overlay == "release":  # build-push.sh writes it, and the last YAML block of the page shows it
+        text = (K8S[lab] / "README.md").read_text().split("```yaml\n")[-1].split("```")[0]
+        text = text.replace("w255.example.com", "team.test").replace("w255", "team").replace("...", "0" * 64)
+    with tempfile.TemporaryDirectory() as folder:
+        target = shutil.copytree(K8S[lab], Path(folder) / ".k8s") / "overlays" / "generated"
+        target.mkdir()
+        (target / "kustomization.yaml").write_text(text)
+        return json.dumps(plain(lab) + kustomize(target))
 
 
 def rendered(mix: str) -> list[Manifest]:
-    """A copy of one's own, to break."""
-    return copy.deepcopy(_rendered(mix))
+    """All objects of a namespace. Examples: `lab_3`, `lab_4 prod`, `lab_4 dev monitoring+istio`, `lab_4 release`."""
+    return list(json.loads(render(mix)))
 
 
 def name(manifest: Manifest) -> str:
     return f"{manifest['kind']} {manifest['metadata']['name']}"
 
 
-@functools.cache
-def model(version: str, kind: str) -> type[pydantic.BaseModel]:
-    """The model of a kind that Kubernetes itself does not have, with unknown fields refused."""
-    importlib.import_module("cloudcoil.pydantic").BaseModel.model_config["extra"] = "forbid"  # before what inherits it
-    found: type[pydantic.BaseModel] = getattr(importlib.import_module(MODELS[version]), kind)
-    return found
-
-
-def schema_errors(manifest: Manifest) -> list[str]:
-    """What the API server would not take, and what it would drop without a word: unknown fields."""
-    return _schema_errors(json.dumps(manifest))
-
-
-@functools.cache
-def _schema_errors(text: str) -> list[str]:
-    manifest = json.loads(text)
-    try:
-        if manifest["apiVersion"] in MODELS:
-            version = manifest["apiVersion"].removeprefix("az")
-            model(manifest["apiVersion"], manifest["kind"]).model_validate(manifest | {"apiVersion": version})
+def validate(manifests: list[Manifest]) -> None:
+    """Raises an exception if a strict API server would reject a manifest, for example because of an unknown field."""
+    # Before the import of the models, because they inherit this setting.
+    importlib.import_module("cloudcoil.pydantic").BaseModel.model_config["extra"] = "forbid"
+    for manifest in manifests:
+        version = manifest["apiVersion"].removeprefix("az")  # the API groups of managed Prometheus have the same kinds
+        if version in MODELS:
+            model = getattr(importlib.import_module(MODELS[version]), manifest["kind"])
+            model.model_validate(manifest | {"apiVersion": version})
         else:
-            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
-    except pydantic.ValidationError as invalid:
-        return [f"{name(manifest)}: {'.'.join(map(str, error['loc']))}: {error['msg']}" for error in invalid.errors()]
-    except kubernetes_validate.ValidationError as invalid:
-        return [f"{name(manifest)}: {'.'.join(map(str, invalid.path))}: {invalid.message}"]
-    except kubernetes_validate.SchemaNotFoundError as unknown:
-        return [f"{name(manifest)}: {unknown.message}"]
-    return []
-
-
-def broken(manifests: list[Manifest], what: str, path: str, value: object) -> list[Manifest]:
-    """With one thing set (`spec.ports.0.name`, dots in a key as `~`), or taken out where the value is `...`; with no
-    path it is the whole manifest that goes or comes."""
-    if not path:
-        return [manifest for manifest in [*manifests, value] if isinstance(manifest, dict) and name(manifest) != what]
-    place: Any = next(manifest for manifest in manifests if name(manifest) == what)
-    keys: list[Any] = [int(key) if key.isdigit() else key.replace("~", ".") for key in path.split(".")]
-    *way, last = keys
-    for key in way:
-        place = place[key] if isinstance(key, int) else place.setdefault(key, {})
-    if value is ...:
-        del place[last]
-    elif isinstance(place, list):
-        place[last : last + 1] = [value]
-    else:
-        place[last] = value
-    return manifests
+            kubernetes_validate.validate(manifest, "1.34", strict=True)
