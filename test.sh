@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs linters, type checks and tests: ./test.sh [lab_1|...|final_project|tests ...] [--all]. The default is everything.
 # A test that this machine cannot run is skipped and listed at the end. With --all, a skipped test is a failure.
-# The slow tests need Docker or a cluster. They run in the background, and their output follows the rest.
+# Two projects at a time are installed, then tested: a machine with 2 cores needs half the time. The slow tests, which need
+# a cluster, run beside the others, and their output is the last.
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
-slow_tests='test_cluster.py test_cluster_final.py test_cluster_lab4.py test_images.py test_minikube.py test_readmes_docker.py'
+slow_tests='test_cluster.py test_cluster_final.py test_images.py test_minikube.py test_readmes_docker.py'
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
@@ -12,63 +13,102 @@ all='' targets=''
 for argument in "$@"; do
   case $argument in
     --all) all=yes ;;
-    tests) targets="tests $targets" ;; # first: the slow tests run beside the labs
-    lab_[1-9] | final_project) targets="$targets $argument" ;;
+    tests | lab_[1-9] | final_project) targets="$targets $argument" ;;
     *) echo 'usage: ./test.sh [lab_1|...|final_project|tests ...] [--all]' >&2; exit 2 ;;
   esac
 done
 # shellcheck disable=SC2086 # a list
-projects=$(find ${targets:-tests lab_* final_project} -maxdepth 2 -name .venv -prune -o -name poetry.lock -exec dirname {} \;)
+projects=$(find ${targets:-tests lab_* final_project} -maxdepth 2 -name .venv -prune -o -name poetry.lock -exec dirname {} \; | sort -ru)
 
 # The user's settings must not change the result. A git hook sets GIT_*, and the tests create repositories of their own.
-for variable in PYTEST_ADDOPTS $(git rev-parse --local-env-vars 2>/dev/null) ${!PYTHON@}; do unset "$variable"; done
+for variable in FORCE_COLOR PY_COLORS PYTEST_ADDOPTS $(git rev-parse --local-env-vars 2>/dev/null) ${!PYTHON@}; do unset "$variable"; done
 export no_proxy=127.0.0.1,localhost${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
-export NO_PROXY=$no_proxy
+export NO_PROXY=$no_proxy PYTHONUNBUFFERED=1 # each dot of pytest is visible at once
 
-log=$(mktemp) background_log=$(mktemp) background=''
+logs=$(mktemp -d) failed=''
 finish() {
-  local status=$? pid
+  local status=$? processes process tick
   trap '' INT TERM
-  for pid in $(jobs -rp); do { kill -- "-$pid" && wait "$pid"; } 2>/dev/null || true; done # pytest cleans up: conftest.py
-  rm -f "$log" "$background_log"
+  processes=$(jobs -rp)
+  for process in $processes; do kill -INT -- "-$process" 2>/dev/null || true; done # as Ctrl-C: pytest cleans up
+  for process in $processes; do
+    for ((tick = 0; tick < 2400; tick++)); do kill -0 -- "-$process" || break; sleep 0.1; done
+    kill -KILL -- "-$process" || true # after 4 minutes
+  done 2>/dev/null
+  rm -rf "$logs"
   exit "$status"
 }
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-failed=''
-for project in $projects; do
-  printf '\n== %s\n' "$project"
-  "$project/install.sh" dev
-  [ -n "${POETRY:-}" ] || [ ! -x "$project/.venv/poetry/bin/poetry" ] || export POETRY=$PWD/$project/.venv/poetry/bin/poetry
-  options=-rs
-  if [ "$project" = tests ]; then
-    set -m # a process group of its own, so that finish can stop all of it
-    # shellcheck disable=SC2086 # a list
-    (cd tests && exec .venv/bin/python -m pytest -rs $slow_tests) </dev/null >"$background_log" 2>&1 & background=$!
-    set +m
-    for file in $slow_tests; do options="$options --ignore=$file"; done
-  fi
-  ( # the type checker runs at the same time as the tests: it takes as long on a clone without its cache
-    cd "$project" && .venv/bin/python -m ruff check --quiet . && .venv/bin/python -m ruff format --quiet --check . || exit
-    .venv/bin/python -m mypy --no-error-summary . & types=$!
-    trap 'kill "$types" 2>/dev/null || true' EXIT
-    # shellcheck disable=SC2086 # a list
-    .venv/bin/python -m pytest $options || tests=$?
-    wait "$types" && exit "${tests:-0}"
-  ) 2>&1 | tee -a "$log" || failed="$failed $project"
-done
+start() { # log function argument...: runs it in a process group of its own, with all processes that it starts
+  set -m
+  { set +m; "${@:2}"; } </dev/null >"$1" 2>&1 & process=$!
+  set +m
+}
 
-if [ -n "$background" ]; then
-  printf '\n== tests, in the background: %s\n' "$slow_tests"
-  wait "$background" || failed="$failed tests(background)"
-  tee -a "$log" <"$background_log"
+two_at_a_time() { # function name...: calls the function with each name, and prints the outputs in this order
+  local names=("${@:2}") processes=() started=0 index process
+  for ((index = 0; index < ${#names[@]}; index++)); do
+    : >>"$logs/$1$index"
+    exec 3<"$logs/$1$index"
+    until [ "$started" -gt "$index" ] && ! kill -0 "${processes[index]}" 2>/dev/null; do
+      if [ "$started" -lt "${#names[@]}" ] && [ "$(jobs -rp | wc -l)" -lt 2 ]; then
+        start "$logs/$1$started" "$1" "${names[started]}"
+        processes[started]=$process started=$((started + 1))
+      fi
+      sleep 0.1
+      cat <&3 # what is new since the last time
+    done
+    cat <&3
+    wait "${processes[index]}" || failed="$failed ${names[index]}"
+  done
+}
+
+install_packages() { # project
+  printf '\n== install %s\n' "$1"
+  "$1/install.sh" dev
+}
+
+check() { # project
+  local ignored=() status=0 file
+  printf '\n== check %s\n' "$1"
+  [ "$1" != tests ] || for file in $slow_tests; do ignored+=(--ignore "$file"); done
+  cd "$1"
+  .venv/bin/python -m ruff check --quiet . && .venv/bin/python -m ruff format --quiet --check . || exit
+  .venv/bin/python -m mypy --no-error-summary . || status=1
+  .venv/bin/python -m pytest -rs ${ignored[@]+"${ignored[@]}"} || status=$?
+  exit "$status"
+}
+
+check_slowly() {
+  cd tests
+  # shellcheck disable=SC2086 # a list
+  .venv/bin/python -m pytest -rs $slow_tests
+}
+
+first=${projects%%$'\n'*} slow=''
+two_at_a_time install_packages "$first" # also Poetry, which the other projects use
+[ -z "$failed" ] || fail "failed:$failed"
+[ -n "${POETRY:-}" ] || [ ! -x "$first/.venv/poetry/bin/poetry" ] || export POETRY=$PWD/$first/.venv/poetry/bin/poetry
+[ "$first" != tests ] || { start "$logs/slow" check_slowly; slow=$process; }
+# shellcheck disable=SC2086 # lists
+two_at_a_time install_packages ${projects#"$first"}
+[ -z "$failed" ] || fail "failed:$failed"
+# shellcheck disable=SC2086 # a list
+two_at_a_time check $projects
+if [ -n "$slow" ]; then
+  printf '\n== check tests: %s\n' "$slow_tests"
+  wait "$slow" || failed="$failed tests(slow)"
+  cat "$logs/slow"
 fi
 
-skipped=$(grep '^SKIPPED' "$log" || true)
+skipped=$(grep -h '^SKIPPED' "$logs"/* || true)
 [ -z "$skipped" ] || printf '\n== skipped\n%s\n' "$skipped"
 [ -z "$failed" ] || fail "failed:$failed"
 # Two skips are allowed: few machines have the Azure CLI, or Istio's resource kinds on the cluster.
-if [ -n "$all" ] && printf '%s' "$skipped" | grep -qv -e 'Azure CLI' -e CRDS_READY; then fail 'failed: --all allows no skipped test'; fi
+if [ -n "$all" ] && [ -n "$skipped" ] && grep -qv -e 'Azure CLI' -e CRDS_READY <<<"$skipped"; then
+  fail 'failed: --all allows no skipped test'
+fi
 printf '\nall passed\n'

@@ -31,8 +31,9 @@ export no_proxy=127.0.0.1,localhost${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY
 export NO_PROXY=$no_proxy
 curl=(curl --disable --silent --max-time 60) # --disable: ignore ~/.curlrc
 
-stop() { # process: SIGTERM until it ends, at most 8 s, then SIGKILL
-  for ((tick = 0; tick < 80; tick++)); do kill "$1" || return 0; sleep 0.1; done
+stop() { # process: SIGTERM, and after 8 s SIGKILL. Only one SIGTERM: after three, the docker command gives up.
+  kill "$1" || return 0
+  for ((tick = 0; tick < 80; tick++)); do kill -0 "$1" || return 0; sleep 0.1; done
   kill -KILL "$1"
 } 2>/dev/null
 clean_up() {

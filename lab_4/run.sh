@@ -48,8 +48,9 @@ export NO_PROXY=$no_proxy
 curl=(curl --disable --silent --max-time 60) # --disable: ignore ~/.curlrc
 
 started='' folder='' created_namespace='' cluster_cleanup=''
-stop() { # process: SIGTERM until it ends, at most 8 s, then SIGKILL
-  for ((tick = 0; tick < 80; tick++)); do kill "$1" || return 0; sleep 0.1; done
+stop() { # process: SIGTERM, and after 8 s SIGKILL. Only one SIGTERM: after three, the docker command gives up.
+  kill "$1" || return 0
+  for ((tick = 0; tick < 80; tick++)); do kill -0 "$1" || return 0; sleep 0.1; done
   kill -KILL "$1"
 } 2>/dev/null
 clean_up() {
@@ -128,13 +129,13 @@ case $mode in
       *) fail 'minikube runs, but not all of it: minikube status' ;;
     esac
     if [ -n "$cluster_cleanup" ]; then minikube start ${cni:+"$cni"} || fail 'minikube did not start; try ./run.sh local'; fi
+    owner=$("${cluster[@]}" get namespace "$namespace" --ignore-not-found \
+      --output 'jsonpath={.metadata.name}={.metadata.labels.made-by}') || fail 'kubectl cannot connect to minikube: minikube status'
     if [ "$overlay" = autoscaling ] && ! "${cluster[@]}" get apiservice v1beta1.metrics.k8s.io >/dev/null 2>&1; then
       # never an addon on a cluster that this script did not create
       [ "$cluster_cleanup" = delete ] || fail 'the autoscaler needs a metrics-server: minikube addons enable metrics-server'
       minikube addons enable metrics-server
     fi
-    owner=$("${cluster[@]}" get namespace "$namespace" --ignore-not-found \
-      --output 'jsonpath={.metadata.name}={.metadata.labels.made-by}') || fail 'kubectl cannot connect to minikube: minikube status'
     case $owner in
       '') ;;
       "$namespace=$lab")

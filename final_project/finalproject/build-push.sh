@@ -12,8 +12,8 @@ require_command git https://git-scm.com/downloads
 load_settings
 
 name=${PWD##*/}
-commit=$(git rev-parse --short HEAD) || fail 'no image tag: git found no commit' # git prints the reason
-changes=$(git status --porcelain -- .) # without ignored files
+commit=$(git rev-parse --short=12 HEAD) || fail 'no image tag: git found no commit' # git prints the reason
+changes=$(git status --porcelain --untracked-files=all -- .) # without ignored files
 [ -z "$changes" ] || fail "$name has uncommitted changes; commit them first, because the image tag is the commit"
 overlays=.k8s/overlays
 [ -d "$overlays" ] || overlays=../$overlays # the final project has .k8s one folder up

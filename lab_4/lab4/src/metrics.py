@@ -46,11 +46,13 @@ class PrometheusMiddleware:
         try:
             with requests_in_progress.track_inprogress():
                 await self._app(scope, receive, send_and_read_status)
-        except Exception:
-            status = 500
+        except Exception as error:
+            status = getattr(error, "status_code", 500)  # 413 of FastAPI's limit is an exception
             raise
         finally:
-            handler = scope["route"].path if "route" in scope else "unmatched"  # the template of the route
+            app_routes, path = scope["app"].routes, scope["path"]  # a body that limits.py rejects reaches no route
+            routes = [scope["route"]] if "route" in scope else [route for route in app_routes if route.path == path]
+            handler = routes[0].path if routes else "unmatched"  # the template of the route
             labels = handler, scope["method"] if scope["method"] in METHODS else "other", status
             requests.labels(*labels).inc()
             request_duration.labels(*labels).observe(perf_counter() - start)

@@ -14,8 +14,9 @@ load_settings
 release=.k8s/overlays/release
 [ -d .k8s ] || release=../$release # the final project has .k8s one folder up
 [ -f "$release/kustomization.yaml" ] || fail "$release/kustomization.yaml is missing: run ./build-push.sh"
-grep -qxF "namespace: $NAMESPACE" "$release/kustomization.yaml" ||
-  fail "$release is for another namespace than NAMESPACE in infra/azure/azure.env: run ./build-push.sh"
+stale="$release is for another NAMESPACE or DOMAIN than infra/azure/azure.env: run ./build-push.sh"
+grep -qxF "namespace: $NAMESPACE" "$release/kustomization.yaml" || fail "$stale"
+grep -qF " $NAMESPACE.$DOMAIN}" "$release/kustomization.yaml" || fail "$stale"
 context=$(kubectl config current-context 2>/dev/null) || context=none
 [ "$context" = "$CLUSTER" ] ||
   fail "kubectl's current context is $context, not CLUSTER in azure.env: kubectl config use-context $CLUSTER"
