@@ -1,25 +1,47 @@
 """Reads Markdown pages, and runs their console blocks as a reader does."""
 
 import contextlib
-import functools
 import os
 import re
 import shlex
 import signal
-import socket
-import subprocess
 import textwrap
-import threading
-from collections.abc import Iterator
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, Example, OutputChecker
 from pathlib import Path
-from typing import NamedTuple
 
-from repository import ROOT, files, without
+from repository import files, without
+from scripts import Script, free_port
 
+TRACKED, PAGES = set(files()), files("*.md")
+Block = list[tuple[str, str]]  # the commands of a console block, and the output that the page shows
 FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```[ ]*$", re.MULTILINE | re.DOTALL)
-FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
-SECONDS_PER_COMMAND = 300
+# Console commands that no test runs: a part of the command, and why
+NOT_RUN = {
+    "test.sh": "runs this test",
+    "rm -rf": "removes environments that other tests use",
+    "bench.compare": "downloads 4 environments and takes 12 minutes",
+    "install.sh train": "changes an environment that other tests use",
+    "trainer.train": "takes 6 minutes",
+    "azure": "needs an Azure subscription",
+    "build-push.sh": "needs a registry",
+    "run.sh aks": "needs a cluster on Azure",
+}
+# test_readmes_docker.py runs the blocks that need Docker, a cluster or a download, or that take longer than 10 s.
+SLOW = re.compile(
+    r"\bdocker\b|run\.sh(?! local)\b|\b(kubectl|minikube)\b|final_project/|/install\.sh|bench\.|sleep \d\d"
+)
+
+PREAMBLE = r""" # the start of the script with all commands of a page
+exec 2>&1
+trap '{ kill $(jobs -p); wait; } 2>/dev/null' EXIT
+curl() { command curl --silent --show-error "$@"; } # as on a terminal: no progress meter
+keep() { # mode command: runs it in the background, and prints its output until the service is up
+  { kill "${!1}" && wait "${!1}"; } 2>/dev/null
+  PORT=$KEPT_PORT bash -c "$2" >"$KEPT_OUTPUT$1" 2>&1 & eval "$1=$!"
+  until grep -q '^kept at' "$KEPT_OUTPUT$1"; do kill -0 "${!1}" || { cat "$KEPT_OUTPUT$1"; exit; }; sleep 0.1; done
+  cat "$KEPT_OUTPUT$1"
+}
+"""
 
 
 def blocks(text: str, *languages: str) -> list[str]:
@@ -34,39 +56,28 @@ def prose(text: str) -> str:
 
 def anchors(text: str) -> set[str]:
     """The places that a link can lead to, by GitHub's rule: headings in lower case with hyphens, and ids."""
-    found = set(re.findall(r"<\w+ (?:id|name)=\"([^\"]+)\"", prose(text)))
-    for heading in re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE):
-        shown = re.sub(r"\]\([^)]*\)", "", heading)  # of a link, its text
-        slug = base = re.sub(r"[^\w\- ]", "", shown.strip().lower()).replace(" ", "-")
-        number = 0
-        while slug in found:
-            number += 1
-            slug = f"{base}-{number}"
-        found.add(slug)
-    return found
+    ids = re.findall(r"<\w+ (?:id|name)=\"([^\"]+)\"", prose(text))
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    shown = [re.sub(r"\]\([^)]*\)", "", heading).strip().lower() for heading in headings]  # of a link, its text
+    return {*ids, *(re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in shown)}
 
 
-def broken_links(page: Path, text: str) -> list[str]:
+def broken_links(page: Path) -> list[str]:
     """Relative links that do not lead to a file of the repository, or not to a heading in it."""
-    plain = re.sub(r"`[^`\n]*`", "", prose(text))
+    plain = re.sub(r"`[^`\n]*`", "", prose(page.read_text()))
     links = re.findall(
         r"\]\(<?([^)\s>]+)|^ {0,3}\[[^]]+\]: *(\S+)|(?:src|srcset|href)=\"([^\"]+)\"", plain, re.MULTILINE
     )
-    return [link for link in map("".join, links) if not re.match(r"[a-z]+:", link) and not leads(page, text, link)]
+    return [link for link in map("".join, links) if not re.match(r"[a-z]+:", link) and not link_leads(page, link)]
 
 
-@functools.cache
-def tracked() -> set[Path]:
-    return set(files())
-
-
-def leads(page: Path, text: str, link: str) -> bool:
+def link_leads(page: Path, link: str) -> bool:
     """Whether a relative link on the page leads to something in git."""
     path, _, anchor = link.partition("#")
     target = Path(os.path.normpath(page.parent / path)) if path else page
-    if target not in tracked() | {page}:
-        return any(target in file.parents for file in tracked())
-    return not anchor or target.suffix != ".md" or anchor in anchors(text if target == page else target.read_text())
+    if target not in TRACKED:
+        return any(target in file.parents for file in TRACKED)
+    return not anchor or target.suffix != ".md" or anchor in anchors(target.read_text())
 
 
 def is_excerpt(block: str, text: str) -> bool:
@@ -77,140 +88,71 @@ def is_excerpt(block: str, text: str) -> bool:
     return any(textwrap.dedent(part) == textwrap.dedent("\n".join(wanted)) for part in parts)
 
 
-class Command(NamedTuple):
-    """A command of a console block, and the output that the page shows."""
+def console_blocks(page: Path, slow: bool) -> list[Block]:
+    """The console blocks of a page that are slow, or those that are not, without the commands in NOT_RUN.
 
-    command: str
-    output: str
-
-
-def console(text: str) -> list[list[Command]]:
-    """The commands of each console block. A backslash at the end of a line continues the command."""
-    parts = [re.split(r"^\$ ((?:.*\\\n)*.*)\n", block, flags=re.MULTILINE) for block in blocks(text, "console")]
-    assert not any(before.strip() for before, *_ in parts), "a console block starts with output"
-    return [
-        [
-            Command(re.sub(r"\\\n(?:> )?", "", command), output)
-            for command, output in zip(part[1::2], part[2::2], strict=True)
-        ]
-        for part in parts
-    ]
+    The blocks from the start of a background job (`name=$!`) to its end (`kill $name`) are slow.
+    """
+    result: list[Block] = []
+    background: set[str] = set()
+    for text in blocks(page.read_text(), "console"):
+        before, *parts = re.split(r"^\$ ((?:.*\\\n)*.*)\n", text, flags=re.MULTILINE)  # a backslash continues a command
+        assert before == "", f"a console block starts with output: {before}"
+        commands = [re.sub(r"\\\n(?:> )?", "", command) for command in parts[::2]]
+        pairs = zip(commands, parts[1::2], strict=True)
+        block = [pair for pair in pairs if not any(part in pair[0] for part in NOT_RUN)]
+        text = "\n".join(command for command, _ in block)
+        background |= set(re.findall(r"(\w+)=\$!", text))
+        if block and bool(background or SLOW.search(text)) == slow:
+            result.append(block)
+        background -= set(re.findall(r"\$(\w+)", text.partition("kill ")[2]))
+    return result
 
 
 def mismatch(shown: str, output: str) -> str:
-    """Empty when the output is as shown: `...` stands for any text, and white space does not count.
-
-    The last digits of long numbers differ between processors.
-    """
+    """Empty when the output is as shown: `...` stands for any text, and white space does not count."""
+    # the last digits of long numbers differ between processors
     rounded = [re.sub(r"\d+\.\d{7,}", lambda number: f"{float(number[0]):.6f}", part) for part in (shown, output)]
-    if OutputChecker().check_output(rounded[0], rounded[1], FLAGS):
+    flags = ELLIPSIS | NORMALIZE_WHITESPACE
+    if OutputChecker().check_output(rounded[0], rounded[1], flags):
         return ""
-    return OutputChecker().output_difference(Example("", rounded[0]), rounded[1], FLAGS)
+    return OutputChecker().output_difference(Example("", rounded[0]), rounded[1], flags)
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
+def differences(page: Path, blocks: list[Block], folder: Path) -> list[str]:
+    """Runs the blocks in the page's folder. Returns the outputs that differ from the page, where the port is 8000.
 
-
-@contextlib.contextmanager
-def service(folder: Path, command: str, port: str) -> Iterator[str]:
-    """Runs `./run.sh ... --keep` until the end of the context. Gives its output until the service is up."""
-    process = subprocess.Popen(
-        ["bash", "-c", command],
-        cwd=folder,
-        env=without(PORT=port),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout
+    If a command uses port 8000 and no block before it started the service, this starts the page's service.
+    """
+    port, other = free_port(), free_port()
+    lines, kept = [PREAMBLE], set()
+    for block in blocks:
+        lines.append(f"cd {shlex.quote(str(page.parent))}")
+        for command, _ in block:
+            text = re.sub(r"(127\.0\.0\.1:|localhost:|PORT=)8000\b", rf"\g<1>{port}", command)
+            if text != command and "local" not in kept and "--keep" not in command:
+                lines.append("keep local './run.sh local --keep' >/dev/null")
+                kept.add("local")
+            run = "eval"
+            if "--keep" in command:
+                mode = "minikube" if "minikube" in command else "local"
+                kept.add(mode)
+                run = f"keep {mode}"
+            lines.append(f"printf 'end of command\\n'; {run} {shlex.quote(text)}")
+    (folder / "page.sh").write_text("\n".join(lines))
+    environment = without(*(key for key in os.environ if key.startswith("PYTHON")), PORT=other)
+    environment |= {"KEPT_PORT": port, "KEPT_OUTPUT": str(folder / "kept")}
+    # the smallest settings of the benchmarks: their commands must run, their figures are not compared
+    environment |= dict.fromkeys(("ROUNDS", "SECONDS", "PHASE_SECONDS", "DURATION"), "1")
+    script = Script(folder, "bash", f"{folder}/page.sh", environment=environment)
     try:
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("kept at"):
-                break
-        else:
-            raise AssertionError(f"{command} ended: {''.join(lines)}")
-        yield "".join(lines)
+        script.wait_for_exit(seconds=900)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # not SIGINT, which a background job of a shell ignores
-        process.communicate(timeout=240)  # on a busy machine, the pods of a namespace need minutes to stop
-
-
-class Reader:
-    """A person with one terminal for the commands of a page, and another one for the service."""
-
-    def __init__(self, page: Path) -> None:
-        self.page, self.folder = page, page.parent
-        self.port, self.others = free_port(), free_port()
-        keep = re.search(r"^\$ .*\./(\w+)/run\.sh .*--keep", page.read_text(), re.MULTILINE)
-        self.lab = ROOT / keep[1] if keep else page.parent
-        self.up = contextlib.ExitStack()
-        self.is_up = False
-        environment = without(*(key for key in os.environ if key.startswith("PYTHON")), PORT=self.others)
-        # the smallest settings of the benchmarks: their commands must run, their figures are not compared
-        environment |= dict.fromkeys(("ROUNDS", "SECONDS", "PHASE_SECONDS", "DURATION"), "1")
-        self.shell = subprocess.Popen(
-            ["bash"],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._run('curl() { command curl --silent --show-error "$@"; }')  # as on a terminal: no progress meter
-
-    def _run(self, command: str) -> str:
-        """The output of a command in the shell."""
-        assert self.shell.stdin
-        assert self.shell.stdout
-        timer = threading.Timer(SECONDS_PER_COMMAND, os.killpg, (self.shell.pid, signal.SIGKILL))
-        timer.start()
-        end = f"end of {id(command)}\n"
-        self.shell.stdin.write(f"eval {shlex.quote(command)} </dev/null\nprintf '\\n%s' {shlex.quote(end)}\n")
-        self.shell.stdin.flush()
-        lines: list[str] = []
-        for line in self.shell.stdout:
-            if line == end:
-                timer.cancel()
-                return "".join(lines)
-            lines.append(line)
-        timer.cancel()
-        raise AssertionError(f"the shell ended, or {SECONDS_PER_COMMAND} s passed: {command}\n{''.join(lines)}")
-
-    def run(self, block: list[Command]) -> list[str]:
-        """Runs a block in the page's folder. Returns the outputs that differ from the page, where the port is 8000."""
-        self._run(f"cd {shlex.quote(str(self.folder))}")
-        differences = []
-        for command, shown in block:
-            port = self.others if "run.sh" in command and "--keep" not in command else self.port
-            text = re.sub(r"(127\.0\.0\.1:|localhost:|PORT=)8000\b", rf"\g<1>{port}", command)
-            if "--keep" in text:
-                output = self._start(Path(self._run("pwd").strip()), text)
-            else:
-                if text != command and port == self.port and not self.is_up:
-                    self._start(self.lab, "./run.sh local --keep")
-                output = self._run(text)
-            if difference := mismatch(shown, re.sub(rf"\b({self.port}|{self.others})\b", "8000", output)):
-                differences.append(f"$ {command}\n{difference}")
-        return differences
-
-    def _start(self, folder: Path, command: str) -> str:
-        self.up.close()
-        output = self.up.enter_context(service(folder, command, self.port))
-        self.is_up = True
-        return output
-
-    def close(self) -> None:
-        self.up.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.shell.pid, signal.SIGKILL)
-        self.shell.communicate()
+            os.killpg(script.process.pid, signal.SIGTERM)  # not SIGINT, which a background job of a shell ignores
+            script.wait_for_exit()
+    outputs = re.sub(rf"\b({port}|{other})\b", "8000", script.stdout).split("end of command\n")[1:]
+    commands = [pair for block in blocks for pair in block]
+    assert len(outputs) == len(commands), f"the shell ended early: {script.stdout[-1000:]}"
+    wrong = [(command, mismatch(shown, output)) for (command, shown), output in zip(commands, outputs, strict=True)]
+    return [f"$ {command}\n{difference}" for command, difference in wrong if difference]

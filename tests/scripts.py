@@ -13,15 +13,13 @@ from pathlib import Path
 
 import pytest
 
-NO_DOCKER = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
 
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Waits for the condition, at most 300 s."""
-    deadline = time.monotonic() + 300
+def until(condition: Callable[[], bool], what: str, seconds: int = 300) -> None:
+    """Waits for the condition."""
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"timed out after 300 s: {what}")
+            pytest.fail(f"timed out after {seconds} s: {what}")
         time.sleep(0.01)
 
 
@@ -58,9 +56,9 @@ class Script:
         """Ctrl-C: the terminal sends SIGINT to all processes of the group."""
         os.killpg(self.process.pid, signal.SIGINT)
 
-    def wait_for_exit(self) -> int:
+    def wait_for_exit(self, seconds: int = 300) -> int:
         """Waits for all processes of the group. Returns the script's exit status."""
-        until(lambda: self.process.poll() is not None, "the script still runs")
+        until(lambda: self.process.poll() is not None, "the script still runs", seconds)
         until(self._group_is_empty, "a child process still runs")
         return self.process.returncode
 
@@ -70,12 +68,14 @@ class Script:
             return False
         return True
 
-    # the names that tests of later issues still use
-    says = wait_for_output
-    ends = wait_for_exit
-
 
 Start = Callable[..., Script]
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 def answers(port: str) -> bool:
@@ -93,7 +93,3 @@ def commands(folder: Path, *links: str, **scripts: str) -> str:
         (folder / script).write_text(f"#!{shutil.which('bash')}\n{text}\n")
         (folder / script).chmod(0o755)
     return str(folder)
-
-
-def url(port: str) -> str:
-    return f"http://127.0.0.1:{port}"

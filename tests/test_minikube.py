@@ -1,216 +1,124 @@
-"""run.sh on minikube: it deploys and cleans up, and it changes nothing that it did not create."""
+"""run.sh on minikube, and the objects of lab_4 that only some of its overlays have. See also test_cluster.py."""
 
+import json
 import os
 import re
 import shutil
 import signal
-import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import cluster
-from repository import FINAL, LABS, REBUILT, name, project
-from scripts import Start, answers, commands
+from cluster import load, needs_cluster, pods, predict, ready_pods
+from manifests import rendered
+from repository import ROOT
+from scripts import Start, commands, until
 
-NAMESPACE = "w255"
-NODE_PORT = "through the NodePort, which distributes the connections"
-PORT_FORWARD = "through kubectl port-forward: one connection to one pod"
+LAB = ROOT / "lab_4"
+KUBECTL = "kubectl --context minikube"  # always named: the current context may be production
+FAILURES = {  # what kubectl and minikube do, the error, and the calls of both after `minikube status`
+    "no cluster": ("", "exit 85", "minikube did not start", "minikube start --cni=calico\nminikube delete\n"),
+    "stopped cluster": ("", "exit 7", "minikube did not start", "minikube start\nminikube stop\n"),
+    "partly running cluster": ("", "exit 4", "minikube runs, but not all of it", ""),
+    "failing kubectl": ("exit 1", "", "kubectl cannot connect", f"{KUBECTL} get namespace .*\n"),
+    "no metrics": (
+        '[[ "$*" != *apiservice* ]]',
+        "",
+        "the autoscaler needs a metrics-server",
+        rf"({KUBECTL} get .*\n)+",
+    ),
+    "failing rollout": (
+        *('[[ "$*" != *rollout* ]]', "", "the deployment redis did not start"),
+        rf"((minikube|{KUBECTL}) .*\n)+{KUBECTL} .* get pods\n{KUBECTL} delete namespace w255 .*\n",
+    ),
+}
 
-ON_MINIKUBE = [lab for lab in LABS if "minikube start" in (lab / "run.sh").read_text()]
-every_lab = pytest.mark.parametrize("lab", ON_MINIKUBE, ids=name)
-every_rebuilt_lab = pytest.mark.parametrize("lab", [lab for lab in ON_MINIKUBE if lab in REBUILT], ids=name)
-# test_cluster_final.py starts with a run.sh that deploys the final project and tests it
-every_lab_but_the_final_project = pytest.mark.parametrize("lab", [lab for lab in ON_MINIKUBE if lab != FINAL], ids=name)
-needs_cluster = pytest.mark.skipif(
-    bool(cluster.missing_requirement()), reason=f"needs a cluster: {cluster.missing_requirement()}"
-)
+
+@pytest.mark.parametrize(("kubectl", "minikube", "error", "calls"), FAILURES.values(), ids=FAILURES)
+def test_failed_start_is_reported_and_leaves_the_cluster_as_it_was(
+    kubectl: str, minikube: str, error: str, calls: str, tmp_path: Path, start: Start
+) -> None:
+    """With fake tools, for what a running cluster cannot show."""
+    log = tmp_path / "calls"
+    fakes = {tool: f'echo "{tool} $*" >>{log}\n{text}' for tool, text in (("kubectl", kubectl), ("minikube", minikube))}
+    path = commands(tmp_path / "bin", docker="", **fakes) + ":" + os.environ["PATH"]
+    script = start(LAB / "run.sh", "minikube", PATH=path, OVERLAY="autoscaling")
+    assert script.wait_for_exit() == 1
+    assert script.stderr.startswith(error)
+    assert re.fullmatch(f"minikube status\n{calls}", log.read_text()), log.read_text()
 
 
 @pytest.fixture
-def no_namespace() -> Iterator[None]:
-    """The namespace does not exist before the test and after it."""
-    if namespace_exists():
-        pytest.fail(f"the namespace {NAMESPACE} exists: does a run.sh --keep run? These tests need that name")
-    yield
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout", "120s")
-
-
-def kubectl(*arguments: str) -> str:
-    return cluster.run("kubectl", "--context", cluster.CONTEXT, *arguments)
-
-
-def namespace_exists() -> bool:
-    return kubectl("get", "namespace", NAMESPACE, "--ignore-not-found") != ""
-
-
-def headings(lab: Path) -> list[str]:
-    return ["build", "start", "wait", "smoke test" if lab in REBUILT else "exercise", "clean up"]
-
-
-def hits(output: str) -> list[str]:
-    """The hits of the requests with `curl -i`: a miss, a hit, and a miss without Redis."""
-    return re.findall(r"^x-cache-hits: (\d)", output, re.MULTILINE)
-
-
-# On a real cluster
+def namespace() -> Iterator[None]:
+    with cluster.own_namespace():
+        yield
 
 
 @needs_cluster
-@every_lab_but_the_final_project
-def test_it_deploys_tests_and_cleans_up_also_after_an_earlier_run(
-    lab: Path, no_namespace: None, port: str, start: Start
-) -> None:
-    kubectl("create", "namespace", NAMESPACE)
-    kubectl("label", "namespace", NAMESPACE, f"made-by={project(lab).name}")
-    kubectl("--namespace", NAMESPACE, "create", "configmap", "left-over")
-    script = start(lab / "run.sh", PORT=port)
-    assert script.wait_for_exit() == 0, script.stdout + script.stderr
-    assert re.findall(r"^== (.+)$", script.stdout, re.MULTILINE) == headings(lab)
-    assert re.search(rf"(deleting|an earlier run left) the namespace {NAMESPACE}", script.stdout)
-    assert hits(script.stdout) == ["0", "1", "0"]
-    if lab in REBUILT:
-        assert NODE_PORT in script.stdout
-        assert f"+ curl http://{cluster.run('minikube', 'ip').strip()}:30" in script.stdout
-    assert not namespace_exists()
-    assert not answers(port)
-    assert cluster.missing_requirement() == "", "the cluster was running before, and must still run"
-
-
-@needs_cluster
-@every_rebuilt_lab
 def test_without_a_reachable_node_port_the_requests_go_through_a_port_forward(
-    lab: Path, no_namespace: None, port: str, tmp_path: Path, start: Start
+    namespace: None, port: str, tmp_path: Path, start: Start
 ) -> None:
     """As on macOS, where the node is inside a virtual machine."""
     minikube = f'case $1 in ip) echo 127.9.9.9 ;; *) exec {shutil.which("minikube")} "$@" ;; esac'
     path = commands(tmp_path / "bin", minikube=minikube) + ":" + os.environ["PATH"]
-    script = start(lab / "run.sh", "minikube", "--keep", PORT=port, PATH=path)
-    script.wait_for_output("kept at ")
-    assert PORT_FORWARD in script.stdout
-    assert f"kept at http://127.0.0.1:{port} until Ctrl-C" in script.stdout
-    assert hits(script.stdout) == ["0", "1", "0"]
-    script.interrupt()
-    assert script.wait_for_exit() == 128 + signal.SIGINT
-    assert not namespace_exists()
-    assert not answers(port)
+    script = start(LAB / "run.sh", PORT=port, PATH=path)
+    assert script.wait_for_exit() == 0, script.stdout + script.stderr
+    assert "through kubectl port-forward: one connection to one pod" in script.stdout
+    assert f"+ curl http://127.0.0.1:{port}/health" in script.stdout
+    assert not cluster.namespace_exists()
 
 
 @needs_cluster
-@every_lab_but_the_final_project
-def test_it_does_not_touch_a_namespace_that_it_did_not_create(
-    lab: Path, no_namespace: None, port: str, start: Start
-) -> None:
-    kubectl("create", "namespace", NAMESPACE)
-    kubectl("--namespace", NAMESPACE, "create", "configmap", "of-another-person")
-    script = start(lab / "run.sh", "minikube", PORT=port)
-    assert script.wait_for_exit() == 1
-    assert re.match(r"th.+ did not (create|make)", script.stderr.splitlines()[-1])
-    assert script.stderr.endswith(f"kubectl --context minikube delete namespace {NAMESPACE}\n") or lab not in REBUILT
-    assert "of-another-person" in kubectl("--namespace", NAMESPACE, "get", "configmaps")
+def test_ctrl_c_deletes_the_namespace(namespace: None, start: Start) -> None:
+    script = start(LAB / "run.sh", "minikube")
+    script.wait_for_output("namespace/w255 created")
+    script.interrupt()
+    assert script.wait_for_exit() == 128 + signal.SIGINT
+    assert not cluster.namespace_exists()
 
 
 @needs_cluster
-@every_lab_but_the_final_project
-def test_ctrl_c_deletes_the_namespace(lab: Path, no_namespace: None, port: str, start: Start) -> None:
-    script = start(lab / "run.sh", "minikube", PORT=port)
-    script.wait_for_output("== wait")
-    script.interrupt()
-    assert script.wait_for_exit() == 128 + signal.SIGINT
-    assert not namespace_exists()
-
-
-# With stand-ins for the tools
-
-
-def stand_ins(folder: Path, **scripts: str) -> str:
-    """A PATH with these programs, which log their calls, before all others."""
-    logging = {tool: f'echo "{tool} $*" >>{folder}/calls\n{text}' for tool, text in scripts.items()}
-    return commands(folder / "bin", **logging) + ":" + os.environ["PATH"]
-
-
-def calls(folder: Path) -> list[str]:
-    return (folder / "calls").read_text().splitlines()
-
-
-@every_lab
-@pytest.mark.parametrize(("status", "cleanup"), [(85, "delete"), (7, "stop")], ids=["no cluster", "stopped cluster"])
-def test_cluster_that_does_not_start_is_reported_and_left_as_it_was(
-    lab: Path, status: int, cleanup: str, port: str, tmp_path: Path, start: Start
-) -> None:
-    minikube = f"case $1 in status) exit {status} ;; start) exit 80 ;; esac"
-    path = stand_ins(tmp_path, docker="", kubectl="exit 1", minikube=minikube)
-    script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
+def test_namespace_of_another_person_is_not_changed(namespace: None, start: Start) -> None:
+    cluster.kubectl("create", "namespace", "w255")
+    script = start(LAB / "run.sh", "minikube")
     assert script.wait_for_exit() == 1
-    assert re.fullmatch(r"minikube did not start; (try \./run\.sh local|\./run\.sh local needs none)\n", script.stderr)
-    assert [call for call in calls(tmp_path) if call.startswith("minikube")] == [
-        "minikube status",
-        # minikube's default network plugin may not enforce policies. The final project has an autoscaler.
-        "minikube start"
-        + (" --cni=calico" if status == 85 or lab not in REBUILT else "")
-        + (" --addons=metrics-server" if lab == FINAL else ""),
-        f"minikube {cleanup}",
-    ]
-    assert not [call for call in calls(tmp_path) if "prune" in call]
+    assert f"did not create the namespace w255; if it is yours: {KUBECTL} delete namespace w255" in script.stderr
+    assert cluster.namespace_exists()
 
 
-@every_lab
-def test_failing_kubectl_is_not_taken_for_a_cluster_without_the_namespace(
-    lab: Path, port: str, tmp_path: Path, start: Start
-) -> None:
-    path = stand_ins(tmp_path, docker="", kubectl="exit 1", minikube="")
-    script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.wait_for_exit() == 1
-    assert re.fullmatch(r"kubectl (cannot connect|does not get through) to minikube: minikube status\n", script.stderr)
-    assert not [call for call in calls(tmp_path) if " apply " in call or " delete " in call]
+@needs_cluster
+@pytest.mark.skipif(os.environ.get("CRDS_READY") != "1", reason="needs the kinds of Istio and Prometheus: CRDS_READY=1")
+@pytest.mark.parametrize("mix", ["lab_4 prod", "lab_4 dev istio+hpa+monitoring"])
+def test_api_server_accepts_every_object(mix: str) -> None:
+    items = [manifest for manifest in rendered(mix) if manifest["kind"] != "Namespace"]
+    for manifest in items:
+        manifest["metadata"]["namespace"] = "default"  # it exists on every cluster, and a dry run changes nothing
+    command = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename", "-"]
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    assert cluster.kubectl(*command, stdin=text, namespace="default").count(" serverside-applied") == len(items)
 
 
-@every_lab
-def test_running_cluster_is_not_stopped(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
-    path = stand_ins(tmp_path, docker="", kubectl="", minikube="[ $1 != image ]")
-    script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.wait_for_exit() == 1  # the image is not loaded
-    assert {call.split()[1] for call in calls(tmp_path) if call.startswith("minikube")} == {"status", "image"}
+def is_idle() -> bool:
+    """Two pods use less than 20 % of the CPU time that they have requested."""
+    fields = "{.status.desiredReplicas} {.status.currentMetrics[*].containerResource.current.averageUtilization}"
+    status = cluster.kubectl("get", "horizontalpodautoscaler", "api", "--output", f"jsonpath={fields}")
+    return re.fullmatch(r"2 1?\d", status) is not None and len(ready_pods()) == len(pods("api")) == 2
 
 
-@every_rebuilt_lab
-def test_partly_running_cluster_is_not_changed(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
-    """`minikube status` is 4 if Kubernetes does not run, 2 if a node does not, 1 if the cluster is stopped."""
-    path = stand_ins(tmp_path, docker="", kubectl="", minikube="exit 4")
-    script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.wait_for_exit() == 1
-    assert script.stderr == "minikube runs, but not all of it: minikube status\n"
-    assert [call for call in calls(tmp_path) if call.startswith("minikube")] == ["minikube status"]
-
-
-@every_lab
-def test_every_call_of_kubectl_names_the_context(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
-    path = stand_ins(tmp_path, docker="", kubectl='[[ "$*" != *rollout* ]]', minikube="")
-    script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.wait_for_exit() == 1
-    kubectl_calls = [call for call in calls(tmp_path) if call.startswith("kubectl")]
-    assert any(" apply " in call for call in kubectl_calls)
-    assert [call for call in kubectl_calls if not call.startswith("kubectl --context minikube ")] == []
-
-
-@every_rebuilt_lab
-def test_port_in_use_matters_only_for_a_port_forward(lab: Path, port: str, tmp_path: Path, start: Start) -> None:
-    """The stand-in for curl fails for every URL, so that the NodePort is not reachable."""
-    path = stand_ins(tmp_path, docker="", kubectl="", minikube="", curl="exit 7")
-    with socket.create_server(("127.0.0.1", int(port))):
-        script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-        assert script.wait_for_exit() == 1
-    assert script.stderr == f"port {port} is in use: PORT={int(port) + 1} ./run.sh\n"
-    assert "== wait" in script.stdout
-
-
-@every_lab
-@pytest.mark.parametrize("tool", ["minikube", "kubectl"])
-def test_missing_tool_is_reported(lab: Path, tool: str, port: str, tmp_path: Path, start: Start) -> None:
-    tools = {other: "" for other in ("curl", "docker", "kubectl", "minikube") if other != tool}
-    path = commands(tmp_path / "bin", "bash", "dirname", **tools)
-    script = start(lab / "run.sh", "minikube", PORT=port, PATH=path)
-    assert script.wait_for_exit() == 1
-    assert script.stderr == f"{tool} is not installed: install it, or use ./run.sh local\n"
-    assert script.stdout == ""
+@needs_cluster
+def test_autoscaler_scales_out_under_load_and_back_in_and_loses_no_request(tmp_path: Path) -> None:
+    with cluster.deployed(LAB, tmp_path, OVERLAY="autoscaling") as script:
+        cluster.assert_deployed_and_smoke_tested(script.stdout)
+        url = script.stdout.split("kept at ")[1].split()[0]
+        until(is_idle, "two idle pods: a start also takes CPU time")
+        with load(LAB, tmp_path, URL=url, PERCENT_NEW=30) as result:  # more than 0.2 CPUs, the target for 2 pods
+            start = time.monotonic()
+            until(lambda: len(ready_pods()) > 2, "a third pod")
+            out = time.monotonic() - start
+        assert result["failed"] == 0
+        start = time.monotonic()
+        until(lambda: predict(url)[0] == 200 and len(pods("api")) == 2, "two pods again")
+    print(f"a third pod after {out:.0f} s, two pods again {time.monotonic() - start:.0f} s after the load")

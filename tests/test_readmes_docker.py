@@ -1,15 +1,15 @@
-"""The console blocks that need Docker or a cluster. They share images with test_images.py, which runs before them."""
+"""The slow console blocks. They share images with test_images.py, which runs before them."""
 
-import contextlib
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import cluster
-from pages import Reader
+from pages import console_blocks, differences
 from repository import name
-from test_readmes import REBUILT_PAGES, console_blocks
+from test_readmes import REBUILT_PAGES
 
 pytestmark = pytest.mark.skipif(
     subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0, reason="Docker is not running"
@@ -17,10 +17,13 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("page", REBUILT_PAGES, ids=name)
-def test_console_blocks_print_what_the_page_shows(page: Path) -> None:
-    blocks = [block for _, block in console_blocks(page, docker=True)]
-    if cluster.missing_requirement() and any("kubectl" in entry.command for block in blocks for entry in block):
+def test_slow_console_blocks_print_what_the_page_shows(page: Path, tmp_path: Path, installed: None) -> None:
+    blocks = console_blocks(page, slow=True)
+    commands = "".join(command for block in blocks for command, _ in block)
+    if cluster.missing_requirement() and "kubectl" in commands:
         pytest.skip(f"needs a cluster: {cluster.missing_requirement()}")
-    with contextlib.closing(Reader(page)) as reader:
-        differences = [text for block in blocks for text in reader.run(block)]
-    assert differences == [], "\n".join(differences)
+    for word, program in {"bench.": "wrk", "prometheus ": "prometheus"}.items():
+        if word in commands and shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    found = differences(page, blocks, tmp_path)
+    assert found == [], "\n".join(found)
