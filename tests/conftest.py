@@ -10,9 +10,6 @@ import pytest
 from repository import REBUILT, project, without
 from scripts import Script, Start, free_port
 
-# test.sh stops the slow tests with SIGTERM. As after Ctrl-C, pytest then runs the fixtures' clean-up.
-signal.signal(signal.SIGTERM, signal.default_int_handler)
-
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:

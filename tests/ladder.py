@@ -19,9 +19,7 @@ LADDER = tomllib.loads((ROOT / "tests" / "ladder.toml").read_text())
 def project_files(folder: Path) -> list[str]:
     """Files below the folder that git tracks or would add, relative to it."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith("GIT_")
-    }  # a git hook sets them
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}  # of a git hook
     output = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
     return [path for path in sorted(set(output.split("\0")[:-1])) if (folder / path).is_file()]
 

@@ -22,9 +22,6 @@ NOT_RUN = {
     "bench.compare": "downloads 4 environments and takes 12 minutes",
     "install.sh train": "changes an environment that other tests use",
     "trainer.train": "takes 6 minutes",
-    "azure": "needs an Azure subscription",
-    "build-push.sh": "needs a registry",
-    "run.sh aks": "needs a cluster on Azure",
 }
 # test_readmes_docker.py runs the blocks that need Docker, a cluster or a download, or that take longer than 10 s.
 SLOW = re.compile(

@@ -26,21 +26,12 @@ def name(path: Path) -> str:
 FINAL = ROOT / "final_project"
 LABS = [ROOT / "lab_1", ROOT / "lab_2", ROOT / "lab_3", ROOT / "lab_4", FINAL]  # lab_5 has no service of its own
 REBUILT = LABS[:4]  # a lab joins the list when it is rebuilt
+DEAD_URL = "http://127.0.0.1:9"  # refuses connections
 
 
 def project(lab: Path) -> Path:
     """The folder of a lab that contains its pyproject.toml."""
     return next(path.parent for path in files(f"{lab.name}/*pyproject.toml"))
-
-
-def package(lab: Path) -> str:
-    """The name of the lab's Python package."""
-    return "finalproject" if lab == FINAL else "src"
-
-
-def dead_url() -> str:
-    """A URL that refuses connections."""
-    return "http://127.0.0.1:9"
 
 
 def without(*names: str, **more: str) -> dict[str, str]:

@@ -171,8 +171,3 @@ def test_only_pods_of_the_api_reach_redis(url: str) -> None:
     finally:
         kubectl("delete", "pod", pod, "--now")
         kubectl("delete", "pod", "other", "--now", namespace="default")
-
-
-def test_pod_security_rejects_a_pod_without_security_settings(script: Script) -> None:
-    with pytest.raises(AssertionError, match='violates PodSecurity "restricted:latest"'):
-        kubectl("run", "root", "--image", "redis", "--dry-run=server")

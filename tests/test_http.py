@@ -1,7 +1,4 @@
-"""HTTP as RFC 9110 defines it, with the server options of each image: uvicorn runs as in the Dockerfile's CMD.
-
-The labs' options and middleware are copies, so the first lab and the last rebuilt one are enough.
-"""
+"""HTTP as RFC 9110 defines it. Server options and middleware are copies, so two labs are enough."""
 
 import json
 import re

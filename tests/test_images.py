@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cluster import needs_docker, run
-from repository import LABS, REBUILT, ROOT, name, package, project, without
+from repository import FINAL, LABS, REBUILT, ROOT, name, project, without
+from scripts import free_port
 
 pytestmark = needs_docker
 MAX_MEGABYTES = {"lab_1": 20, "lab_2": 250, "lab_3": 290, "lab_4": 290, "final_project": 230}  # above the base image
@@ -28,10 +29,8 @@ def inspect(image: str, template: str) -> str:
 @pytest.fixture(scope="module", params=LABS, ids=name)
 def lab(request: pytest.FixtureRequest) -> Path:
     """A lab whose image was built and smoke-tested, and whose containers were removed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        environment = without(PORT=str(free.getsockname()[1]))
     lab: Path = request.param
+    environment = without(PORT=free_port())
     result = subprocess.run([lab / "run.sh", "docker"], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert run("docker", "ps", "--all", "--quiet", "--filter", f"ancestor={image(lab)}") == ""
@@ -46,11 +45,10 @@ def test_server_runs_without_a_shell_as_a_numeric_user_who_cannot_write_to_app(l
 
 def test_image_is_small_and_contains_the_service_without_tools(lab: Path) -> None:
     model = {"lab_1": set(), "final_project": {"model"}}.get(lab.name, {"manifest.json", "model_pipeline.pkl"})
-    list_files = (
-        f"ls -A /app && find /app/{package(lab)} -type f ! -name '*.py' && ls /app/venv/lib/python3.11/site-packages"
-    )
+    package = "finalproject" if lab == FINAL else "src"
+    list_files = f"ls -A /app; find /app/{package} -type f ! -name '*.py'; ls /app/venv/lib/python3.11/site-packages"
     files = run("docker", "run", "--rm", image(lab), "sh", "-c", list_files).split()
-    assert set(files[: 2 + len(model)]) == {package(lab), "venv"} | model
+    assert set(files[: 2 + len(model)]) == {package, "venv"} | model
     assert {"fastapi", "poetry", "pip", "pytest", "mypy"} & set(files) == {"fastapi"}
 
     base = (project(lab) / "Dockerfile").read_text().split("ARG PYTHON_IMAGE=")[1].split()[0]

@@ -116,14 +116,6 @@ def test_version_of_service_label_and_image_is_the_same(mix: str) -> None:
     assert re.findall(rf"image: (?:registry\.example\.com/)?({project(lab).name}.*)", text) == [image]
 
 
-@pytest.mark.parametrize("lab", ["lab_3", "lab_4"])
-def test_every_network_policy_is_documented_with_its_file(lab: str) -> None:
-    texts = {path.name: path.read_text() for path in files(f"{lab}/*/infra/*.yaml", f"{lab}/*/.k8s/base/*.yaml")}
-    documented = re.findall(r"NetworkPolicy (\S+) is in (?:\S+/)?(\S+\.yaml)", texts.pop("network-policies.yaml"))
-    policy = r"kind: NetworkPolicy\nmetadata:\n  name: (.+)"
-    assert documented == [(name, file) for file in texts for name in re.findall(policy, texts[file])]
-
-
 def test_every_file_that_a_comment_names_exists() -> None:
     for path in files("*/infra/*.yaml", "*.k8s/*.yaml"):
         existing = "".join(f"{file}\n" for file in files(path.relative_to(ROOT).parts[0]))

@@ -31,12 +31,6 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 
 
 @each_page
-def test_every_sh_block_starts_scripts_that_exist(page: Path) -> None:
-    scripts = re.findall(r"^\.\.?/\S+", "".join(blocks(page.read_text(), "sh")), re.MULTILINE)
-    assert [script for script in scripts if not (page.parent / script).is_file()] == []
-
-
-@each_page
 def test_tests_that_a_page_names_exist(page: Path) -> None:
     code = "".join(path.read_text() for path in files("*test_*.py"))
     assert [test for test in re.findall(r"`(test_\w+)`", page.read_text()) if f"def {test}(" not in code] == []
@@ -52,7 +46,7 @@ def test_console_blocks_print_what_the_page_shows(page: Path, tmp_path: Path, in
 def test_code_on_a_page_is_an_excerpt_of_a_file(page: Path) -> None:
     folder = "." if page.parent == ROOT else page.parent.name
     texts = [path.read_text(errors="ignore") for path in files(folder) if path.suffix != ".md"]
-    excerpts = blocks(page.read_text(), "python", "dockerfile", "bash", "toml")
+    excerpts = blocks(page.read_text(), "python", "dockerfile", "bash", "toml", "yaml")
     assert [block for block in excerpts if not any(is_excerpt(block, text) for text in texts)] == []
 
 
@@ -66,14 +60,11 @@ def test_lab_page_has_the_nine_parts_and_an_answer_to_every_question(page: Path)
 
 
 @each_rebuilt_lab
-def test_new_terms_are_in_the_glossary(page: Path) -> None:
+def test_new_terms_are_in_the_glossary_and_every_entry_has_a_link(page: Path) -> None:
     """The terms in italics that the part "What is new" introduces."""
     part = prose(page.read_text()).partition("## What is new\n")[2].split("\n## ")[0]
     italics = re.findall(r"(?<![*\w])\*([^*\s](?:[^*]*[^*\s])?)\*(?![*\w])", part)
     terms = {" ".join(term.lower().split()) for term in italics}
     assert terms
     assert terms - glossary().keys() == set()
-
-
-def test_every_glossary_entry_has_a_link() -> None:
     assert [term for term, entry in glossary().items() if "](" not in entry] == []

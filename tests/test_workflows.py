@@ -2,7 +2,7 @@
 
 import yaml
 
-from repository import LABS, ROOT, files, name, project
+from repository import LABS, ROOT, files
 
 
 def commands(workflow: str) -> set[str]:
@@ -22,12 +22,3 @@ def test_workflows_run_only_scripts_of_the_repository_and_cover_every_lab() -> N
     assert {f"./test.sh {target}" for target in targets} - run["labs.yml"] == set()
     assert {f"./{lab.name}/run.sh docker" for lab in LABS} - run["images.yml"] == set()
     assert {f"./{lab.name}/run.sh minikube" for lab in minikube} - run["cluster.yml"] == set()
-
-
-def test_dependabot_has_every_project() -> None:
-    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
-    assert {update["package-ecosystem"]: set(update.get("directories", [])) for update in updates} == {
-        "github-actions": set(),
-        "pip": {f"/{name(lock.parent)}" for lock in files("*poetry.lock")},
-        "docker": {f"/{name(project(lab))}" for lab in LABS},
-    }
