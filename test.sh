@@ -5,7 +5,7 @@
 # a cluster, run beside the others, and their output is the last.
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
-slow_tests='test_cluster.py test_cluster_final.py test_images.py test_minikube.py test_readmes_docker.py'
+slow_tests='test_cluster.py test_cluster_final.py test_minikube.py test_readmes_docker.py' image_tests=test_images.py
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
@@ -71,10 +71,11 @@ install_packages() { # project
   "$1/install.sh" dev
 }
 
-check() { # project
+check() { # project, or the tests of images
   local ignored=() status=0 file
   printf '\n== check %s\n' "$1"
-  [ "$1" != tests ] || for file in $slow_tests; do ignored+=(--ignore "$file"); done
+  if [ "$1" = "$image_tests" ]; then cd tests && exec .venv/bin/python -m pytest -rs "$image_tests"; fi
+  [ "$1" != tests ] || for file in $slow_tests $image_tests; do ignored+=(--ignore "$file"); done
   cd "$1"
   .venv/bin/python -m ruff check --quiet . && .venv/bin/python -m ruff format --quiet --check . || exit
   .venv/bin/python -m mypy --no-error-summary . || status=1
@@ -96,6 +97,7 @@ two_at_a_time install_packages "$first" # also Poetry, which the other projects 
 # shellcheck disable=SC2086 # lists
 two_at_a_time install_packages ${projects#"$first"}
 [ -z "$failed" ] || fail "failed:$failed"
+[ "$first" != tests ] || projects="$projects $image_tests" # last: building images disturbs the load tests
 # shellcheck disable=SC2086 # a list
 two_at_a_time check $projects
 if [ -n "$slow" ]; then
