@@ -76,7 +76,7 @@ def send_signal(pod: dict[str, Any], signal: str) -> None:
     kernel protects the first process of a container from its own SIGSTOP and SIGKILL."""
     uid = pod["metadata"]["uid"].replace("-", "[-_]")  # systemd writes it with underscores
     processes = f"$(grep -lsE '{uid}' /proc/[0-9]*/cgroup | cut -d/ -f3)"
-    script = f"for p in {processes}; do grep -qs pause /proc/$p/cmdline || kill -{signal} $p; done"
+    script = f"for p in {processes}; do grep -qs pause /proc/$p/cmdline || kill -{signal} $p || true; done"  # p may end
     spec = {"nodeName": pod["spec"]["nodeName"], "hostPID": True, "securityContext": {"runAsUser": 0}}
     options = ["--overrides", json.dumps({"apiVersion": "v1", "spec": spec}), "--restart", "Never", "--rm", "--attach"]
     options += ["--image", pod["spec"]["containers"][0]["image"], "--command", "--", "sh", "-c", script]
