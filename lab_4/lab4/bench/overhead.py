@@ -1,6 +1,6 @@
 """What the metrics cost: `.venv/bin/python -m bench.overhead` (1 minute, needs wrk).
 
-Starts the service with and without PrometheusMiddleware, in turn, and sends GET /hello, its cheapest request.
+Starts the service with and without PrometheusMiddleware, alternately, and sends GET /hello, its cheapest request.
 Settings: ROUNDS (5), SECONDS (5), PORT (8000).
 """
 

@@ -130,7 +130,8 @@ def test_cache_is_counted_per_block_group_and_absent_without_redis(
 
         def counts() -> list[float]:
             samples = parse(service.get("/metrics").text)
-            return [samples[key(f"cache_{name}_total")] for name in ("hits", "misses", "errors")]
+            names = ("cache_hits_total", "cache_misses_total", "cache_errors_total", "model_inference_batch_size_sum")
+            return [samples[key(name)] for name in names]
 
         def hits(rows: int) -> int:
             response = service.post("/predict", json={"data": test_set[0][:rows]})
@@ -142,7 +143,7 @@ def test_cache_is_counted_per_block_group_and_absent_without_redis(
             time.sleep(0.1)
         before = counts()
         assert (hits(10), hits(15)) == (1, 10)
-        assert [after - earlier for after, earlier in zip(counts(), before, strict=True)] == [11, 14, 0]
+        assert [after - earlier for after, earlier in zip(counts(), before, strict=True)] == [11, 14, 0, 14]
         valkey.terminate()
         assert hits(3) == 0
         assert counts()[2] - before[2] >= 1
