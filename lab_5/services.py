@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import time
@@ -14,10 +15,11 @@ LAB_4, FINAL = HERE.parent / "lab_4" / "lab4", HERE.parent / "final_project" / "
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    """A port below 32768: from there on, Linux uses the ports for outgoing connections."""
+    with contextlib.suppress(OSError), socket.socket() as free:
+        free.bind(("127.0.0.1", port := random.randint(20000, 29999)))  # noqa: S311 - not a secret
         return port
+    return free_port()
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -26,6 +28,11 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> N
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {seconds:.0f} s")
         time.sleep(0.1)
+
+
+def accepts_connections(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answers(url: str) -> bool:
@@ -69,6 +76,7 @@ def valkey(folder: Path, port: int = 0) -> Iterator[str]:
     port = port or free_port()
     command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     with running(command, folder / "valkey.log", folder):
+        wait_for(lambda: accepts_connections(port), f"Valkey, see {folder}")
         yield f"redis://127.0.0.1:{port}"
 
 
