@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs linters, type checks and tests: ./test.sh [lab_1|...|final_project|tests ...] [--all]. The default is everything.
 # A test that this machine cannot run is skipped and listed at the end. With --all, a skipped test is a failure.
-# Two projects at a time are installed, then tested: a machine with 2 cores needs half the time. The slow tests, which need
-# a cluster, run beside the others, and their output is the last.
+# At most two jobs run at a time, for a machine with 2 cores. The slow tests, which need Docker or a cluster, are one job;
+# their output is the last.
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
 slow_tests='test_cluster.py test_cluster_final.py test_minikube.py test_readmes_docker.py' image_tests=test_images.py
@@ -18,7 +18,7 @@ for argument in "$@"; do
   esac
 done
 # shellcheck disable=SC2086 # a list
-projects=$(find ${targets:-tests lab_* final_project} -maxdepth 2 -name .venv -prune -o -name poetry.lock -exec dirname {} \; | sort -ru)
+projects=$(find ${targets:-tests lab_* final_project} -maxdepth 2 -name .venv -prune -o -name poetry.lock -exec dirname {} \; | sort -ru) # tests, which has the slow tests, is the first
 
 # The user's settings must not change the result. A git hook sets GIT_*, and the tests create repositories of their own.
 for variable in FORCE_COLOR PY_COLORS PYTEST_ADDOPTS $(git rev-parse --local-env-vars 2>/dev/null) ${!PYTHON@}; do unset "$variable"; done
@@ -48,7 +48,8 @@ start() { # log function argument...: runs it in a process group of its own, wit
   set +m
 }
 
-two_at_a_time() { # function name...: calls the function with each name, and prints the outputs in this order
+two_at_a_time() { # function name...: calls the function with each name, and prints the outputs in this order. The slow
+  # tests count, too, while they run.
   local names=("${@:2}") processes=() started=0 index process
   for ((index = 0; index < ${#names[@]}; index++)); do
     : >>"$logs/$1$index"
@@ -83,7 +84,7 @@ check() { # project, or the tests of images
   exit "$status"
 }
 
-check_slowly() {
+check_slow_tests() {
   cd tests
   # shellcheck disable=SC2086 # a list
   .venv/bin/python -m pytest -rs $slow_tests
@@ -93,7 +94,7 @@ first=${projects%%$'\n'*} slow=''
 two_at_a_time install_packages "$first" # also Poetry, which the other projects use
 [ -z "$failed" ] || fail "failed:$failed"
 [ -n "${POETRY:-}" ] || [ ! -x "$first/.venv/poetry/bin/poetry" ] || export POETRY=$PWD/$first/.venv/poetry/bin/poetry
-[ "$first" != tests ] || { start "$logs/slow" check_slowly; slow=$process; }
+[ "$first" != tests ] || { start "$logs/slow" check_slow_tests; slow=$process; }
 # shellcheck disable=SC2086 # lists
 two_at_a_time install_packages ${projects#"$first"}
 [ -z "$failed" ] || fail "failed:$failed"

@@ -184,7 +184,7 @@ expect 200 '"ok"' "curl $url/health"
 block_group='"MedInc": 8.3252, "HouseAge": 41, "AveRooms": 6.984, "AveBedrms": 1.024, "Population": 322, "AveOccup": 2.556'
 expect 422 '"Latitude"' "curl -d '{\"data\": [{$block_group, \"Latitude\": 91, \"Longitude\": -122.23}]}' $url/predict"
 predict="curl -i -d '{\"data\": [{$block_group, \"Latitude\": 37.88, \"Longitude\": -122.23}]}' $url/predict"
-wait_for_hits() { # until 24 requests in a row are hits: then all three pods use the cache
+wait_for_hits() { # until 24 requests in a row are hits: then all pods use the cache
   local hits other=${predict/37.88/37.87} deadline=$((SECONDS + 60))
   for ((hits = 0; hits < 24; hits++)); do
     case $(eval "${curl[*]} ${other#curl}") in *'x-cache-hits: 1'*) ;; *) hits=-1; sleep 0.25 ;; esac

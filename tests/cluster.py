@@ -72,8 +72,7 @@ def load_next_image() -> str:
 
 
 def send_signal(pod: dict[str, Any], signal: str) -> None:
-    """Sends a signal to all processes of a pod, from a second pod on its node. A process in the pod cannot send it: the
-    kernel protects the first process of a container from its own SIGSTOP and SIGKILL."""
+    """Sends a signal from the pod's node: a container's first process ignores SIGSTOP and SIGKILL of its pod."""
     uid = pod["metadata"]["uid"].replace("-", "[-_]")  # systemd writes it with underscores
     processes = f"$(grep -lsE '{uid}' /proc/[0-9]*/cgroup | cut -d/ -f3)"
     script = f"for p in {processes}; do grep -qs pause /proc/$p/cmdline || kill -{signal} $p || true; done"  # p may end
@@ -135,8 +134,7 @@ def predict(url: str, body: bytes = BLOCK_GROUP) -> tuple[int, str]:
 def load(
     lab: Path, folder: Path, requests: int = 6000, script: str = "bench/load.js", rate: int = 100, **settings: object
 ) -> Iterator[dict[str, int]]:
-    """Sends at least that many requests. Yields a dictionary, which has the number of the failed ones after the block.
-    The load continues until 12 s after the block: a request times out after 10 s and must be counted."""
+    """Sends at least that many requests, and until 12 s after the block. Then the result has the number of failures."""
     summary, log, result = folder / "summary.json", folder / "k6.log", dict[str, int]()
     k6 = [str(Path(sys.executable).with_name("k6")), "run", "--no-usage-report", f"--summary-export={summary}", script]
     for name, value in (settings | {"RATE": rate, "SECONDS": 300}).items():

@@ -17,9 +17,9 @@ from repository import ROOT, files
 
 Manifest = dict[str, Any]
 K8S = {"lab_4": ROOT / "lab_4" / "lab4" / ".k8s", "final_project": ROOT / "final_project" / ".k8s"}
-MIXES = ["lab_3"] + [f"{lab} {overlay}" for lab in K8S for overlay in ("dev", "prod", "release")]
+BUILDS = ["lab_3"] + [f"{lab} {overlay}" for lab in K8S for overlay in ("dev", "prod", "release")]
 COMPONENTS = ("istio", "monitoring+istio", "monitoring+managed-prometheus")
-MIXES += ["lab_4 autoscaling"] + [f"lab_4 dev {components}" for components in COMPONENTS]
+BUILDS += ["lab_4 autoscaling"] + [f"lab_4 dev {components}" for components in COMPONENTS]
 MODELS = {
     "networking.istio.io/v1": "cloudcoil.models.istio.networking.v1",
     "security.istio.io/v1": "cloudcoil.models.istio.security.v1",
@@ -27,8 +27,7 @@ MODELS = {
 }
 
 
-def plain(lab: str) -> list[Manifest]:
-    """The objects of infra/, which name no namespace."""
+def infra_manifests(lab: str) -> list[Manifest]:
     return [manifest for path in files(f"{lab}/*/infra/*.yaml") for manifest in yaml.safe_load_all(path.read_text())]
 
 
@@ -41,10 +40,10 @@ def kustomize(folder: Path) -> list[Manifest]:
 
 
 @functools.cache
-def render(mix: str) -> str:
-    lab, overlay, components = [*mix.split(), "", ""][:3]
+def render(build: str) -> str:
+    lab, overlay, components = [*build.split(), "", ""][:3]
     if not overlay:
-        return json.dumps(plain(lab))
+        return json.dumps(infra_manifests(lab))
     paths = [f"../../components/{component}" for component in components.split("+") if component]
     namespace = {"namespace": "w255"} if components else {}  # for the objects of the components
     text = json.dumps(namespace | {"resources": [f"../{overlay}"], "components": paths})
@@ -55,12 +54,12 @@ def render(mix: str) -> str:
         target = shutil.copytree(K8S[lab], Path(folder) / ".k8s") / "overlays" / "generated"
         target.mkdir()
         (target / "kustomization.yaml").write_text(text)
-        return json.dumps(plain(lab) + kustomize(target))
+        return json.dumps(infra_manifests(lab) + kustomize(target))
 
 
-def rendered(mix: str) -> list[Manifest]:
+def rendered(build: str) -> list[Manifest]:
     """All objects of a namespace. Examples: `lab_3`, `lab_4 prod`, `lab_4 dev monitoring+istio`, `lab_4 release`."""
-    return list(json.loads(render(mix)))
+    return list(json.loads(render(build)))
 
 
 def name(manifest: Manifest) -> str:

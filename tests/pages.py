@@ -18,7 +18,6 @@ FENCE = re.compile(r"^( *)```([\w-]*)[^\n]*\n(.*?)^\1```[ ]*$", re.MULTILINE | r
 # Console commands that no test runs: a part of the command, and why
 NOT_RUN = {
     "test.sh": "runs this test",
-    "rm -rf": "removes environments that other tests use",
     "bench.compare": "downloads 4 environments and takes 12 minutes",
     "install.sh train": "changes an environment that other tests use",
     "trainer.train": "takes 6 minutes",
@@ -86,10 +85,7 @@ def is_excerpt(block: str, text: str) -> bool:
 
 
 def console_blocks(page: Path, slow: bool) -> list[Block]:
-    """The console blocks of a page that are slow, or those that are not, without the commands in NOT_RUN.
-
-    The blocks from the start of a background job (`name=$!`) to its end (`kill $name`) are slow.
-    """
+    """The slow blocks, or the others, without NOT_RUN. From `name=$!` (background) to `kill $name` all are slow."""
     result: list[Block] = []
     background: set[str] = set()
     for text in blocks(page.read_text(), "console"):
@@ -117,10 +113,7 @@ def mismatch(shown: str, output: str) -> str:
 
 
 def differences(page: Path, blocks: list[Block], folder: Path) -> list[str]:
-    """Runs the blocks in the page's folder. Returns the outputs that differ from the page, where the port is 8000.
-
-    If a command uses port 8000 and no block before it started the service, this starts the page's service.
-    """
+    """Runs the blocks, and the page's service if they need it. Returns the outputs that differ from the page."""
     port, other = free_port(), free_port()
     lines, kept = [PREAMBLE], set()
     for block in blocks:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,7 +16,6 @@ import pytest
 
 
 def until(condition: Callable[[], bool], what: str, seconds: int = 300) -> None:
-    """Waits for the condition."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -73,13 +73,14 @@ Start = Callable[..., Script]
 
 
 def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
+    """A port below 32768: from there on, Linux uses the ports for outgoing connections."""
+    with contextlib.suppress(OSError), socket.socket() as free:
+        free.bind(("127.0.0.1", port := random.randint(20000, 29999)))  # noqa: S311 - not a secret
+        return str(port)
+    return free_port()
 
 
-def answers(port: str) -> bool:
-    """Whether something accepts connections on the port."""
+def accepts_connections(port: str) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", int(port))) == 0
 

@@ -128,7 +128,6 @@ def test_memory_limit_suffices_for_the_largest_bodies_of_16_clients(url: str, mo
     hostile = importlib.import_module("bench.hostile")
     invalid: list[bytes] = list(hostile.BODIES.values())
     # A request that fails must release its body at once. The garbage collector runs too late for that.
-    invalid.append(b'{"data":[{' + b",".join(b'"%040d":1.5' % number for number in range(79_999)) + b"}]}")
     invalid.append(b'{"data":["' + "\U0001d11e".encode().rjust(hostile.LIMIT - 10))  # not complete
     invalid.append(b'{"data":["' + b"\xff".rjust(hostile.LIMIT - 10))  # not UTF-8
     known, new = block_groups(0), [block_groups(seed) for seed in range(1, 17)]

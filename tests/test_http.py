@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from repository import REBUILT, name, project, without
-from scripts import answers, free_port, until
+from scripts import accepts_connections, free_port, until
 
 HIDDEN = b"GET /hello?name=smuggled HTTP/1.1\r\nHost: x\r\n\r\n"  # a body that looks like a request
 HELLO = b"GET /hello?name=Ada HTTP/1.1\r\nHost: x\r\n"
@@ -27,7 +27,7 @@ def port(request: pytest.FixtureRequest, installed: None) -> Iterator[int]:
     assert options["--host"] == "", "the server must listen on IPv4 and IPv6"
     assert options["--timeout-keep-alive"] == "75", "an idle connection must stay open longer than a proxy keeps it"
     with subprocess.Popen([folder / ".venv/bin/python", "-m", *arguments], cwd=folder, env=without()) as process:
-        until(lambda: answers(port) or process.poll() is not None, "the server does not start")
+        until(lambda: accepts_connections(port) or process.poll() is not None, "the server does not start")
         yield int(port)
         process.kill()
 

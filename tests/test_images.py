@@ -3,14 +3,13 @@
 import json
 import re
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from cluster import needs_docker, run
 from repository import FINAL, LABS, REBUILT, ROOT, name, project, without
-from scripts import free_port
+from scripts import Script, free_port
 
 pytestmark = needs_docker
 MAX_MEGABYTES = {"lab_1": 20, "lab_2": 250, "lab_3": 290, "lab_4": 290, "final_project": 230}  # above the base image
@@ -27,13 +26,12 @@ def inspect(image: str, template: str) -> str:
 
 
 @pytest.fixture(scope="module", params=LABS, ids=name)
-def lab(request: pytest.FixtureRequest) -> Path:
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lab whose image was built and smoke-tested, and whose containers were removed."""
     lab: Path = request.param
-    environment = without(PORT=free_port())
-    result = subprocess.run([lab / "run.sh", "docker"], env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert run("docker", "ps", "--all", "--quiet", "--filter", f"ancestor={image(lab)}") == ""
+    script = Script(tmp_path_factory.mktemp("run"), f"{lab}/run.sh", "docker", environment=without(PORT=free_port()))
+    assert script.wait_for_exit(600) == 0, script.stdout + script.stderr
+    assert run("docker", "ps", "--all", "--quiet", "--filter", f"name=-{script.process.pid}$") == ""
     return lab
 
 

@@ -52,6 +52,10 @@ def test_install_ignores_user_settings_and_is_needed_again_only_when_the_environ
     subprocess.run([clone / ".venv/bin/python", "-c", "import tiny"], check=True)
     no_python = commands(tmp_path / "bin", "bash", "cat", "cksum", "dirname")
     assert start(clone / "install.sh", PATH=no_python).wait_for_exit() == 0
+    lock = (clone / "poetry.lock").read_text()
+    (clone / "poetry.lock").write_text(lock + "\n")
+    assert start(clone / "install.sh", PATH=no_python).wait_for_exit() == 1
+    (clone / "poetry.lock").write_text(lock)
     stale = start(clone.rename(tmp_path / "moved") / "install.sh", PATH=no_python)
     assert stale.wait_for_exit() == 1
     assert stale.stderr == "Python 3.11 to 3.14 is required: https://www.python.org/downloads\n"

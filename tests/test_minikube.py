@@ -19,20 +19,19 @@ from scripts import Start, commands, until
 
 LAB = ROOT / "lab_4"
 KUBECTL = "kubectl --context minikube"  # always named: the current context may be production
+NO_METRICS, NO_ROLLOUT = '[[ "$*" != *apiservice* ]]', '[[ "$*" != *rollout* ]]'
+CLEAN_UP = rf"{KUBECTL} .* get pods\n{KUBECTL} delete namespace w255 .*\n"
 FAILURES = {  # what kubectl and minikube do, the error, and the calls of both after `minikube status`
     "no cluster": ("", "exit 85", "minikube did not start", "minikube start --cni=calico\nminikube delete\n"),
     "stopped cluster": ("", "exit 7", "minikube did not start", "minikube start\nminikube stop\n"),
     "partly running cluster": ("", "exit 4", "minikube runs, but not all of it", ""),
     "failing kubectl": ("exit 1", "", "kubectl cannot connect", f"{KUBECTL} get namespace .*\n"),
-    "no metrics": (
-        '[[ "$*" != *apiservice* ]]',
-        "",
-        "the autoscaler needs a metrics-server",
-        rf"({KUBECTL} get .*\n)+",
-    ),
+    "no metrics": (NO_METRICS, "", "the autoscaler needs a metrics-server", rf"({KUBECTL} get .*\n)+"),
     "failing rollout": (
-        *('[[ "$*" != *rollout* ]]', "", "the deployment redis did not start"),
-        rf"((minikube|{KUBECTL}) .*\n)+{KUBECTL} .* get pods\n{KUBECTL} delete namespace w255 .*\n",
+        NO_ROLLOUT,
+        "",
+        "the deployment redis did not",
+        rf"((minikube|{KUBECTL}) .*\n)+{CLEAN_UP}",
     ),
 }
 
@@ -91,9 +90,9 @@ def test_namespace_of_another_person_is_not_changed(namespace: None, start: Star
 
 @needs_cluster
 @pytest.mark.skipif(os.environ.get("CRDS_READY") != "1", reason="needs the kinds of Istio and Prometheus: CRDS_READY=1")
-@pytest.mark.parametrize("mix", ["lab_4 prod", "lab_4 dev istio+hpa+monitoring"])
-def test_api_server_accepts_every_object(mix: str) -> None:
-    items = [manifest for manifest in rendered(mix) if manifest["kind"] != "Namespace"]
+@pytest.mark.parametrize("build", ["lab_4 prod", "lab_4 dev istio+hpa+monitoring"])
+def test_api_server_accepts_every_object(build: str) -> None:
+    items = [manifest for manifest in rendered(build) if manifest["kind"] != "Namespace"]
     for manifest in items:
         manifest["metadata"]["namespace"] = "default"  # it exists on every cluster, and a dry run changes nothing
     command = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename", "-"]
@@ -120,5 +119,10 @@ def test_autoscaler_scales_out_under_load_and_back_in_and_loses_no_request(tmp_p
             out = time.monotonic() - start
         assert result["failed"] == 0
         start = time.monotonic()
-        until(lambda: predict(url)[0] == 200 and len(pods("api")) == 2, "two pods again")
+
+        def two_pods() -> bool:
+            assert predict(url)[0] == 200
+            return len(pods("api")) == 2
+
+        until(two_pods, "two pods again")
     print(f"a third pod after {out:.0f} s, two pods again {time.monotonic() - start:.0f} s after the load")

@@ -1,7 +1,6 @@
-"""The slow console blocks. They share images with test_images.py, which runs before them."""
+"""The slow console blocks."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ from pages import console_blocks, differences
 from repository import name
 from test_readmes import REBUILT_PAGES
 
-pytestmark = pytest.mark.skipif(
-    subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0, reason="Docker is not running"
-)
+pytestmark = cluster.needs_docker
 
 
 @pytest.mark.parametrize("page", REBUILT_PAGES, ids=name)

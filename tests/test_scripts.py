@@ -1,7 +1,4 @@
-"""run.sh and the linters of all scripts: a failure gives one line that says what to do, and leaves nothing running.
-
-The failures are tested with lab_1's run.sh, because the other labs' scripts share its text: test_ladder.py.
-"""
+"""run.sh, and the linters of all scripts. The scripts of the labs share their text (test_ladder.py): one is enough."""
 
 import os
 import re
@@ -16,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from repository import DEAD_URL, FINAL, LABS, REBUILT, ROOT, files, name
-from scripts import Start, answers, commands
+from scripts import Start, accepts_connections, commands
 
 SCRIPTS = files("*.sh", ".ci/run")
 RUN, LAST = REBUILT[0] / "run.sh", REBUILT[-1] / "run.sh"
@@ -67,11 +64,11 @@ def test_unknown_argument_prints_the_usage_and_exits_with_2(lab: Path, arguments
     assert re.fullmatch(r"usage: \./run\.sh \[local\|docker[|a-z]*\] \[--keep\].*\n", script.stderr)
 
 
-@pytest.mark.parametrize("number", ["http", "80a", "-1", "0", "08000", "65536"])
-def test_invalid_port_is_an_error(number: str, start: Start) -> None:
-    script = start(RUN, "local", PORT=number)
-    assert script.wait_for_exit() == 1
-    assert script.stderr == f"PORT must be a number from 1 to 65535, not '{number}'\n"
+@pytest.mark.parametrize("value", ["http", "80a", "-1", "0", "08000", "65536", "prod"])
+def test_invalid_setting_is_an_error(value: str, start: Start) -> None:
+    name, allowed = ("OVERLAY", "dev or autoscaling") if value == "prod" else ("PORT", "a number from 1 to 65535")
+    script = start(LAST, "local", **{name: value})
+    assert (script.wait_for_exit(), script.stderr) == (1, f"{name} must be {allowed}, not '{value}'\n")
 
 
 @pytest.mark.parametrize("lab", LABS, ids=name)
@@ -115,7 +112,7 @@ def test_interrupted_run_stops_the_service(moment: str, number: int, port: str, 
     script.wait_for_output(moment)
     os.killpg(script.process.pid, number)
     assert script.wait_for_exit() == 128 + number
-    assert not answers(port)
+    assert not accepts_connections(port)
 
 
 def test_server_that_does_not_respond_is_killed(port: str, tmp_path: Path, start: Start) -> None:
@@ -127,7 +124,7 @@ def test_server_that_does_not_respond_is_killed(port: str, tmp_path: Path, start
     os.kill(int(server), signal.SIGSTOP)
     script.interrupt()
     assert script.wait_for_exit() == 130
-    assert not answers(port)
+    assert not accepts_connections(port)
 
 
 def test_closed_standard_output_does_not_prevent_the_clean_up(port: str, start: Start) -> None:
@@ -135,7 +132,7 @@ def test_closed_standard_output_does_not_prevent_the_clean_up(port: str, start: 
     script = start("bash", "-c", f"{RUN} local | sed /smoke/q", PORT=port)
     assert script.wait_for_exit() == 0  # that of sed
     assert "== smoke test" in script.stdout
-    assert not answers(port)
+    assert not accepts_connections(port)
 
 
 def test_unexpected_response_is_a_failure(port: str, tmp_path: Path, start: Start) -> None:
@@ -144,7 +141,7 @@ def test_unexpected_response_is_a_failure(port: str, tmp_path: Path, start: Star
     assert script.wait_for_exit() == 1
     assert script.stderr == "expected status 200, not 500\n"
     assert "== clean up" in script.stdout
-    assert not answers(port)
+    assert not accepts_connections(port)
 
 
 def test_settings_of_the_user_do_not_reach_the_service(port: str, tmp_path: Path, start: Start) -> None:

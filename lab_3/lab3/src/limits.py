@@ -1,4 +1,4 @@
-"""Limits on what one request may cost. The README names the attack that each limit stops."""
+"""Limits on what one request may cost. lab_2's README names the attack that each limit stops."""
 
 import asyncio
 from contextlib import nullcontext

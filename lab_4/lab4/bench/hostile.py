@@ -1,4 +1,4 @@
-"""The cost of expensive bodies, with and without src/limits.py: `.venv/bin/python -m bench.hostile` (2 minutes, Linux).
+"""The cost of expensive bodies, with and without src/limits.py: `.venv/bin/python -m bench.hostile` (1 minute, Linux).
 
 Each body has at most 4 MiB. 8 clients send it at the same time. The event loop is blocked for as long as the slowest
 GET /health takes while one client sends the body. The peak memory is VmHWM of the process.

@@ -9,6 +9,7 @@ import time
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Message
@@ -63,6 +64,14 @@ def test_request_is_counted_and_timed_by_route_method_and_status(
     for name in ("http_requests_total", "http_request_duration_seconds_count"):
         assert after[key(name, **labels)] - before.get(key(name, **labels), 0) == 3, name
     assert after[key("http_request_duration_seconds_sum", **labels)] > 0
+
+
+def test_handler_is_the_template_of_the_route(client: TestClient) -> None:
+    app = FastAPI()
+    app.add_middleware(PrometheusMiddleware)
+    app.get("/items/{number}")(lambda number: number)
+    assert TestClient(app).get("/items/7").status_code == 200
+    assert key("http_requests_total", handler="/items/{number}", method="GET", status="200") in scrape(client)
 
 
 def test_clients_cannot_add_time_series(client: TestClient) -> None:

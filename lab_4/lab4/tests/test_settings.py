@@ -1,4 +1,4 @@
-"""The settings that this lab adds: an invalid value is one line that names the variable and its allowed values."""
+"""The settings of the cache and of the drain: an invalid value is one line that names the variable and its allowed values."""
 
 import pytest
 
