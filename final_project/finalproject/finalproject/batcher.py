@@ -1,175 +1,141 @@
-"""A bounded queue of texts, and threads that take batches of like length from it.
+"""Micro-batching: threads take batches of texts from a fair queue, and run the model on each batch in one call.
 
-Idle, a text runs at once. Busy, what waits lies sorted by length, and a thread takes the text whose request's turn it
-is, with its nearest neighbours, so that little of a batch is padding. Requests take turns: nobody waits for another
-request's thousand texts.
+An idle thread takes what waits; it does not wait for a batch to fill. Single-flight: a text that several requests
+contain is computed once, and each of them gets its result as soon as it is computed.
 """
 
 import asyncio
 import threading
-from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from operator import attrgetter
 from time import perf_counter
 from typing import Generic, TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
+from . import metrics
+from .fair_queue import FairQueue, Request, Text, Tokens
 
-Answer = TypeVar("Answer")
-Tokens = list[int]
-
-SPARE = 4  # tokens by which neighbours may differ: so much padding costs about what a call of the model costs by itself
-
-queue = Gauge("batcher_waiting", "Texts that wait for the model")
-wait = Histogram("batcher_wait_seconds", "Time that a text waited", buckets=(0.001, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30))
-size = Histogram(
-    "batcher_batch_tokens", "Tokens of a batch with its padding", buckets=(16, 32, 64, 128, 256, 512, 1024)
-)
-padding = Counter("batcher_padding_tokens", "Tokens of batches that were padding")
-rejected = Counter("batcher_rejected", "Requests that came when too many texts waited")
+Result = TypeVar("Result")
+DECAY = 0.95  # the rate is that of the last 20 batches
 
 
-class QueueFull(Exception):  # noqa: N818 - as asyncio has it
-    """As many texts wait as may."""
+class QueueFull(Exception):  # noqa: N818 - as in asyncio
+    """The estimated queueing time is above the limit."""
 
 
-class Stopped(Exception):  # noqa: N818
-    """An inference thread has died, and the service with it."""
+class InferenceStopped(Exception):  # noqa: N818
+    """An inference thread died."""
 
 
-class Request(Generic[Answer]):
-    """The texts of one call: those that wait, in order, and the answers of the others."""
-
-    def __init__(self, texts: list[Tokens]) -> None:
-        self.arrived = perf_counter()
-        self.waiting = {Text(self, place, tokens): None for place, tokens in enumerate(texts)}
-        self.answers: list[Answer | None] = [None] * len(texts)
-        self.missing = len(texts)
-        self.answered: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-
-    def fail(self, error: BaseException) -> None:
-        if isinstance(error, StopIteration):  # which a future refuses
-            error = RuntimeError(repr(error))
-        if not self.answered.done():
-            self.answered.set_exception(error)
-
-    def tell(self, *what: object) -> None:
-        """Calls it in the request's loop, from a thread."""
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.answered.get_loop().call_soon_threadsafe(*what)  # type: ignore[arg-type]
-
-
-class Text(Generic[Answer]):
-    def __init__(self, request: Request[Answer], place: int, tokens: Tokens) -> None:
-        self.request, self.place, self.tokens, self.length = request, place, tokens, len(tokens)
-
-
-by_length = attrgetter("length")
-
-
-class Batcher(Generic[Answer]):
-    """`await batcher(texts)` is `predict(texts)`, in one thread or another; for one event loop.
-
-    A batch has at most `most_tokens` tokens, padding included, or is one text. A request is admitted, whole, while
-    fewer than `most_waiting` texts wait.
-    """
+class Batcher(Generic[Result]):
+    """`await batcher(texts)` returns `predict(texts)`, computed in one of the threads. For one event loop."""
 
     def __init__(
-        self, predict: Callable[[list[Tokens]], list[Answer]], threads: int, most_tokens: int, most_waiting: int
+        self, predict: Callable[[Sequence[Tokens]], list[Result]], threads: int, batch_tokens: int, max_seconds: float
     ) -> None:
-        self._predict, self._most_tokens, self._most_waiting = predict, most_tokens, most_waiting
+        self._predict, self._threads, self._max_seconds = predict, threads, max_seconds
         self._lock = threading.Condition()  # for all that follows
-        self._requests: set[Request[Answer]] = set()
-        self._turns: dict[Request[Answer], None] = {}  # those with texts that wait, in the order of their turns
-        self._texts: list[Text[Answer]] = []  # that wait, by length
+        self._queue = FairQueue(batch_tokens)
+        self._texts: dict[Tokens, Text] = {}  # those that wait or are computed
+        self._requests: set[Request] = set()
+        self._seconds, self._tokens, self._count = 0.1, 1_000.0, 40.0  # of the last batches; before the first, a guess
         self.alive = True
-        queue.set_function(lambda: len(self._texts))
+        metrics.queue_texts.set_function(lambda: len(self._queue))
+        metrics.estimated_queue_seconds.set_function(lambda: self._estimate(self._typical_tokens()))
         for number in range(threads):
-            threading.Thread(target=self._work, name=f"inference-{number}", daemon=True).start()
+            threading.Thread(target=self._run, name=f"inference-{number}", daemon=True).start()
 
-    def admit(self) -> None:
-        """Raises QueueFull or Stopped: what a request would get, before it does any work for its texts."""
-        if not self.alive:
-            raise Stopped
-        if len(self._texts) >= self._most_waiting:
-            rejected.inc()
-            raise QueueFull
+    def overloaded(self) -> bool:
+        """Whether the estimated queueing time of a new text of average length is above the limit. Takes 1 us."""
+        return self._estimate(self._typical_tokens()) > self._max_seconds
 
-    async def __call__(self, texts: list[Tokens]) -> list[Answer]:
-        """Raises QueueFull, Stopped, or what `predict` raises of a batch with one of the texts. When it is cancelled,
-        its texts leave the queue."""
+    def _typical_tokens(self) -> float:
+        return len(self._queue.waiting_tokens) * self._tokens / self._count
+
+    def _estimate(self, tokens: float) -> float:
+        """The queueing time in seconds, if so many tokens are computed before."""
+        return tokens * self._seconds / self._tokens / self._threads
+
+    async def __call__(self, texts: list[Tokens]) -> list[Result]:
+        """Raises QueueFull or InferenceStopped, or what `predict` raises for a batch with one of the texts. If it is
+        cancelled, the texts that no other request contains leave the queue."""
         if not texts:
             return []
-        request: Request[Answer] = Request(texts)
+        request, self._loop = Request(len(texts)), asyncio.get_running_loop()
         with self._lock:
-            self.admit()
-            self._requests.add(request)
-            self._turns[request] = None
-            for text in request.waiting:
-                insort(self._texts, text, key=by_length)
-            self._lock.notify(len(texts))
+            if not self.alive:
+                raise InferenceStopped
+            if self._estimate(self._queue.tokens_before(sum(map(len, texts)))) > self._max_seconds:
+                raise QueueFull
+            self._add(request, texts)
         try:
-            return await request.answered
+            results: list[Result] = await request.future
+            return results
         finally:
             with self._lock:
                 self._requests.remove(request)
-                if self._turns.pop(request, self) is None:
-                    self._texts = [text for text in self._texts if text.request is not request]
+                if request.missing:
+                    self._remove(request)
 
-    def _work(self) -> None:
+    def _add(self, request: Request, texts: list[Tokens]) -> None:
+        self._requests.add(request)
+        start = self._queue.virtual_time
+        for place, tokens in enumerate(texts):
+            text = self._texts.get(tokens)
+            if text:
+                metrics.shared_texts.inc()
+            else:
+                text = self._texts[tokens] = self._queue.add(tokens, start)
+            self._queue.join(text, request, place, start)
+            request.texts.append(text)
+            start += len(tokens)
+        self._lock.notify(len(texts))
+
+    def _remove(self, request: Request) -> None:
+        for text in dict.fromkeys(request.texts):  # a text may be in a request twice
+            if self._queue.leave(text, request):
+                del self._texts[text.tokens]
+
+    def _run(self) -> None:
         try:
             while True:
                 with self._lock:
-                    self._lock.wait_for(lambda: self._texts)
-                    batch = self._next_batch()
-                try:
-                    answers = self._answers(batch)
-                except Exception as error:
-                    for request in {text.request for text in batch}:
-                        request.tell(request.fail, error)
-                else:
-                    batch[0].request.tell(self._hand_back, batch, answers)
-        finally:  # no Exception comes here: this thread is dying
+                    self._lock.wait_for(lambda: self._queue)
+                    batch = self._queue.take()
+                self._compute(batch)
+        finally:  # no Exception of the model comes here: this thread is dying
             with self._lock:
                 self.alive = False
                 for request in self._requests:
-                    request.tell(request.fail, Stopped())
+                    self._call_soon(request.set_exception, InferenceStopped())
 
-    def _next_batch(self) -> list[Text[Answer]]:
-        """The next text of the request whose turn it is, and the texts nearest to it in length."""
-        first = next(iter(next(iter(self._turns)).waiting))
-        low = self._texts.index(first, bisect_left(self._texts, first.length, key=by_length))
-        high = low + 1
-        while near := [at for at in (low - 1, high) if 0 <= at < len(self._texts)]:
-            at = min(near, key=lambda at: abs(self._texts[at].length - first.length))
-            longest = max(self._texts[at].length, self._texts[high - 1].length)
-            if abs(self._texts[at].length - first.length) > SPARE or longest * (high - low + 1) > self._most_tokens:
-                break
-            low, high = min(low, at), max(high, at + 1)
-        batch = self._texts[low:high]
-        del self._texts[low:high]
+    def _compute(self, batch: list[Text]) -> None:
+        start, tokens = perf_counter(), sum(text.length for text in batch)
+        padded_tokens = max(text.length for text in batch) * len(batch)
+        metrics.batch_tokens.observe(padded_tokens)
+        metrics.padding_tokens.inc(padded_tokens - tokens)
         for text in batch:
-            del text.request.waiting[text]
-            if not text.request.waiting:
-                del self._turns[text.request]
-        if first.request.waiting:
-            self._turns[first.request] = self._turns.pop(first.request)  # to the end of the line
-        return batch
+            metrics.queue_duration.observe(start - text.arrival)
+        try:
+            results: list[Result] | Exception = self._predict([text.tokens for text in batch])
+        except Exception as error:  # fails the requests of this batch only; the server logs the traceback
+            results = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error  # no future accepts it
+        with self._lock:
+            for text in batch:
+                del self._texts[text.tokens]
+            self._seconds = DECAY * self._seconds + perf_counter() - start
+            self._tokens = DECAY * self._tokens + tokens
+            self._count = DECAY * self._count + len(batch)
+        self._call_soon(deliver, batch, results)
 
-    def _answers(self, batch: Sequence[Text[Answer]]) -> list[Answer]:
-        now, tokens = perf_counter(), batch[-1].length * len(batch)
-        size.observe(tokens)
-        padding.inc(tokens - sum(text.length for text in batch))
-        for text in batch:
-            wait.observe(now - text.request.arrived)
-        return self._predict([text.tokens for text in batch])
+    def _call_soon(self, function: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the event loop is closed: no request waits
+            self._loop.call_soon_threadsafe(function, *arguments)
 
-    @staticmethod
-    def _hand_back(batch: Sequence[Text[Answer]], answers: Sequence[Answer]) -> None:
-        for text, answer in zip(batch, answers, strict=True):
-            request = text.request
-            request.answers[text.place] = answer
-            request.missing -= 1
-            if not request.missing and not request.answered.done():
-                request.answered.set_result(request.answers)  # type: ignore[arg-type] # none is missing
+
+def deliver(batch: list[Text], results: Sequence[object] | Exception) -> None:
+    for number, text in enumerate(batch):
+        for request, place in text.requests:
+            if isinstance(results, Exception):
+                request.set_exception(results)
+            else:
+                request.set_result(place, results[number])

@@ -1,198 +1,127 @@
-"""A cache of answers in Redis, one entry an item, that makes no request fail, nor wait much longer than TIMEOUT.
+"""Cache-aside with one entry per item: read the values from Redis, compute the missing ones, write them back.
 
-An item is anything that pydantic writes as JSON in always the same form: a model, a list, a string. Equal items are
-computed once, in one request or in several that run at the same time.
+The cache fails open: whatever happens to Redis, a request gets its values. While the circuit breaker is open, no
+request calls Redis, and a background task probes it.
 """
 
 import asyncio
 import logging
 import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import to_json
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
-Item = TypeVar("Item")
-Value = TypeVar("Value")
-Answer = TypeVar("Answer")
-Compute = Callable[[list[Item]], Awaitable[list[Value]]]
+from .coalesce import Coalesced
 
-TIMEOUT = 0.1  # seconds, for an answer of Redis
-PAUSE = 2.0  # seconds that a failing Redis is left alone
-TOGETHER = 1_000  # items from which on the next request begins another MGET
-CONNECTIONS = 100  # to Redis at most: with fewer, one that takes nearly TIMEOUT would make requests queue
-URL = re.compile(r"rediss?://([^@/?#]*@)?[^@/?#]+(/\d*)?|unix:///[^?#]+")
-logger = logging.getLogger("uvicorn.error")  # the server's own log
+Reply = TypeVar("Reply")
+TIMEOUT_SECONDS = 0.1  # for a reply; _call adds 0.05 s for 1,000 items
+CONNECT_TIMEOUT_SECONDS = 3
+PROBE_INTERVAL_SECONDS = 2
+MAX_CONNECTIONS = 32  # each costs 1 MB and 22 ms with TLS; more do not increase the throughput
+logger = logging.getLogger("uvicorn.error")  # the server's log
 
 
-def redis_url(url: str) -> str:
-    """The URL, or ValueError. The client by itself takes more, and says what it does not take, passwords too."""
-    with suppress(ValueError):
-        if URL.fullmatch(url) and parse_url(url):
-            return url
-    raise ValueError("should be redis://[:password@]host[:port][/number], rediss:// for TLS, or unix:///path")
+class Cache:
+    """Values in Redis, each under `prefix` and the SHA-256 of its text. A value is JSON that matches `valid_value`.
+    `errors` counts failed calls and probes."""
 
-
-RedisUrl = Annotated[str, AfterValidator(redis_url)]
-
-
-class Cache(Generic[Item, Value]):
-    """Values of the type `value`, kept in Redis for `seconds`, under keys that begin with `prefix`; for one event loop.
-
-    `hits` and `misses` count items; `errors` those that Redis failed to give or to take, or gave as garbage.
-    """
-
-    def __init__(self, url: str, prefix: str, value: Any, seconds: int) -> None:  # noqa: ANN401 - any annotation
-        self._redis = Redis.from_url(  # its own timeouts, which in_time replaces, cost half of what storing costs
-            url,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,
-            socket_timeout=None,
-            socket_connect_timeout=None,
-        )
-        self._turns = asyncio.Semaphore(CONNECTIONS)
-        self._prefix, self._seconds = prefix, seconds
-        self._value: TypeAdapter[Value] = TypeAdapter(value)
-        self._flights: dict[str, asyncio.Task[dict[str, Value]]] = {}  # by key: what somebody computes just now
-        self._waiters: Counter[asyncio.Task[dict[str, Value]]] = Counter()
-        self._reading: tuple[dict[str, None], asyncio.Task[dict[str, Value]]] | None = None  # what is to be asked next
-        self._reads: set[asyncio.Task[dict[str, Value]]] = set()
-        self._probe: asyncio.Task[None] | None = None  # runs while Redis is left alone
+    def __init__(self, url: str, prefix: str, ttl_seconds: int, valid_value: re.Pattern[bytes]) -> None:
+        # Without the client's timeout of replies and its retries. RESP2, no driver_info: fewer round trips to connect.
+        self._redis = Redis.from_url(url, protocol=2, driver_info=None, socket_timeout=None, retry=None)
+        self._address = url.partition("//")[2].rpartition("@")[2]  # without the password
+        self._prefix, self._ttl_seconds, self._valid_value = prefix, ttl_seconds, valid_value
+        self._read = Coalesced(self._mget_valid)
+        self._write = Coalesced(self._set)
+        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
+        self.circuit_closed, self._failed = False, asyncio.Event()  # the circuit starts open
         self.hits = self.misses = self.errors = 0
 
-    async def get(self, items: Sequence[Item], compute: Compute[Item, Value]) -> tuple[list[Value], int]:
-        """A value for each item, and how many of them came from Redis; `compute` is called once, for the others.
-
-        What `compute` raises, this raises, in every request that waits for one of its items, and nothing is stored.
-        When all of these are cancelled, it is too.
-        """
-        keys = [f"{self._prefix}:{sha256(to_json(item)).hexdigest()}" for item in items]
-        wanted = dict(zip(keys, items, strict=True))
-        flights = self._join(wanted)
-        try:
-            found = await self._read([key for key in wanted if key not in flights])
-            missing = {key: item for key, item in wanted.items() if key not in found and key not in flights}
-            flights |= self._join(missing)
-            mine = {key: item for key, item in missing.items() if key not in flights}
-            if mine:
-                flight = asyncio.create_task(self._fly(mine, compute))  # goes on when this request is cancelled
-                self._flights |= dict.fromkeys(mine, flight)
-                flights |= self._join(mine)
-            if flights:
-                await asyncio.wait(set(flights.values()))
-        finally:
-            self._leave(flights)
-        values = found | {key: flight.result()[key] for key, flight in flights.items()}
-        hits = sum(key in found for key in keys)
+    async def get(
+        self, texts: Sequence[str], compute: Callable[[list[str]], Awaitable[list[bytes]]]
+    ) -> tuple[list[bytes], int]:
+        """The value of each text, and the number of hits. Equal texts are computed once."""
+        keys = [f"{self._prefix}:{sha256(to_json(text)).hexdigest()}" for text in texts]
+        values = await self._read(dict.fromkeys(keys)) if keys else {}
+        hits = sum(key in values for key in keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in values}
+        if missing:
+            computed = dict(zip(missing, await compute(list(missing.values())), strict=True))
+            await self._write(computed)
+            values |= computed
         self.hits += hits
         self.misses += len(keys) - hits
         return [values[key] for key in keys], hits
 
-    async def close(self) -> None:
-        for task in filter(None, (self._probe, *self._reads)):  # reads of requests that have left
-            task.cancel()
-        await self._redis.aclose()
+    async def _mget_valid(self, keys: dict[str, None]) -> dict[str, bytes]:
+        replies = await self._call(lambda: self._mget(list(keys)), len(keys)) or {}
+        return {key: value for key, value in replies.items() if value and self._valid_value.fullmatch(value)}
 
-    def _join(self, keys: Iterable[str]) -> dict[str, asyncio.Task[dict[str, Value]]]:
-        """Those of the keys that somebody computes."""
-        flights = {
-            key: self._flights[key] for key in keys if key in self._flights and not self._flights[key].cancelling()
-        }
-        self._waiters.update(flights.values())
-        return flights
+    async def _mget(self, keys: list[str]) -> dict[str, Any]:
+        return dict(zip(keys, await self._redis.mget(keys), strict=True))
 
-    def _leave(self, flights: dict[str, asyncio.Task[dict[str, Value]]]) -> None:
-        """What nobody waits for any more is not computed any more."""
-        self._waiters.subtract(flights.values())
-        for flight in set(flights.values()):
-            if not self._waiters[flight]:
-                del self._waiters[flight]
-                flight.cancel()
+    async def _set(self, values: dict[str, bytes]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key, value in values.items():
+            pipeline.execute_command("SET", key, value, "EX", self._ttl_seconds)  # pipeline.set() takes twice as long
+        await self._call(pipeline.execute, len(values))  # raises the first error in the results: full, or read-only
 
-    async def _fly(self, items: dict[str, Item], compute: Compute[Item, Value]) -> dict[str, Value]:
-        try:
-            values = dict(zip(items, await compute(list(items.values())), strict=True))
-            await self._write(values)
-            return values
-        finally:
-            for key in items:
-                if self._flights.get(key) is asyncio.current_task():
-                    del self._flights[key]
-
-    async def _read(self, keys: list[str]) -> dict[str, Value]:
-        """Requests of one turn of the event loop share an MGET."""
-        if not keys:
-            return {}
-        if not self._reading or len(self._reading[0]) >= TOGETHER:
-            together: dict[str, None] = {}
-            self._reading = together, asyncio.create_task(self._read_together(together))
-            self._reads.add(self._reading[1])
-            self._reading[1].add_done_callback(self._reads.discard)
-        self._reading[0].update(dict.fromkeys(keys))
-        found = await asyncio.shield(self._reading[1])
-        return {key: found[key] for key in keys if key in found}
-
-    async def _read_together(self, keys: dict[str, None]) -> dict[str, Value]:
-        if self._reading and self._reading[0] is keys:
-            self._reading = None
-        found: dict[str, Value] = {}
-        stored = await self._ask(lambda: self._redis.mget(list(keys)), len(keys))
-        for key, json in zip(keys, stored if isinstance(stored, list) else (), strict=False):  # who knows what answers
-            if json is not None:
-                try:
-                    found[key] = self._value.validate_json(json, strict=True)
-                except ValidationError:
-                    self.errors += 1
-        return found
-
-    async def _write(self, values: dict[str, Value]) -> None:
-        def store() -> Awaitable[list[Any]]:
-            pipeline = self._redis.pipeline(transaction=False)
-            for key, value in values.items():  # .set() would cost more
-                pipeline.execute_command("SET", key, self._value.dump_json(value), "EX", self._seconds)
-            return pipeline.execute(raise_on_error=False)
-
-        outcomes = await self._ask(store, len(values))
-        self.errors += sum(isinstance(outcome, Exception) for outcome in outcomes or ())  # Redis is full, or read-only
-
-    async def _ask(self, question: Callable[[], Awaitable[Answer]], items: int) -> Answer | None:
-        """What Redis answers, or None: it is left alone, does not answer in time or answers with an error."""
-        async with self._turns:
+    async def _call(self, command: Callable[[], Awaitable[Reply]], items: int) -> Reply | None:
+        """Redis's reply, or None if the circuit is open or the call fails. A failure opens the circuit."""
+        async with self._connections:
             try:
-                if not self._probe:
-                    return await in_time(question())
-            except Exception as error:
-                if not self._probe:
-                    logger.warning("Redis fails; going on without it: %s: %s", type(error).__name__, error)
-                    self._probe = asyncio.create_task(self._wait_for_it())
-            self.errors += items
-            return None
+                return (
+                    await within_timeout(command(), TIMEOUT_SECONDS + items / 20_000) if self.circuit_closed else None
+                )
+            except Exception as error:  # RedisError or OSError; others if the server is not Redis
+                self._open(error)
+                return None
 
-    async def _wait_for_it(self) -> None:
-        while self._probe:
-            await asyncio.sleep(PAUSE)
-            with suppress(Exception):
-                await in_time(self._redis.mget([self._prefix]))  # what requests ask: PING may be all that works
-                self._probe = None
-        logger.warning("Redis answers again")
+    def _open(self, error: Exception) -> None:
+        self.errors += 1
+        self.circuit_closed = False
+        if not self._failed.is_set():  # one log line per outage
+            self._failed.set()
+            text, bug = f"{type(error).__name__} {str(error)!r:.300}", not isinstance(error, RedisError | OSError)
+            logger.warning("Redis at %s failed: %s; serving without the cache", self._address, text, exc_info=bug)
+
+    async def run(self) -> None:
+        """The background task of the circuit breaker: closes the circuit when Redis works. It runs until cancelled."""
+        async with self._redis:
+            while True:
+                try:
+                    await self._probe()
+                except Exception as error:  # as in _call
+                    self._open(error)
+                else:
+                    if self._failed.is_set():
+                        logger.warning("Redis at %s is available; serving with the cache", self._address)
+                    self.circuit_closed = True
+                    self._failed.clear()
+                    await self._failed.wait()
+                await asyncio.sleep(PROBE_INTERVAL_SECONDS)
+
+    async def _probe(self) -> None:
+        """Connects for all requests, then writes and reads. Raises the error of the step that fails."""
+        key = f"{self._prefix}:probe"
+        await self._redis.connection_pool.disconnect()  # after a failover, the name of Redis has another address
+        await within_timeout(self._mget([key]), CONNECT_TIMEOUT_SECONDS)  # if Redis is down, one attempt is enough
+        calls = [self._mget([key]) for _ in range(MAX_CONNECTIONS)]  # at the same time, so each opens a connection
+        await within_timeout(asyncio.gather(*calls), CONNECT_TIMEOUT_SECONDS)
+        await within_timeout(self._redis.set(key, 0, px=1))
+        await within_timeout(self._mget([key]))
 
 
-async def in_time(answer: Awaitable[Answer]) -> Answer:
-    """The answer, or TimeoutError. It waits in ten parts: when this process is late itself, Redis is not to blame."""
-    task = asyncio.ensure_future(answer)
+async def within_timeout(call: Awaitable[Reply], seconds: float = TIMEOUT_SECONDS) -> Reply:
+    """The result, or TimeoutError. Short waits, because a long one also counts the time of a blocked event loop."""
+    task = asyncio.ensure_future(call)
     try:
-        for _ in range(10):
-            if (await asyncio.wait({task}, timeout=TIMEOUT / 10))[0]:
+        for _ in range(round(seconds / 0.01)):  # one wait of 0.1 s failed in 15 of 15 requests with 10,000 block groups
+            if (await asyncio.wait({task}, timeout=0.01))[0]:
                 return task.result()
-        raise TimeoutError(f"no answer in {TIMEOUT} s")
+        raise TimeoutError(f"no reply in {seconds:.1f} s")
     finally:
         task.cancel()

@@ -1,38 +1,38 @@
-"""How many CPUs this process may use: of a container on a node of 64, that is not what the node has."""
+"""The number of CPUs that this process may use. In a container it is smaller than the number of the node's CPUs."""
 
 import os
 from pathlib import Path
 
 
-def cpus(root: Path = Path("/")) -> int:
-    """At least 1; the least of what affinity allows and the quota of the cgroup, in whole CPUs: with half a thread too
-    many, all of them stand still for a part of every 100 ms."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([allowed, *(int(quota) for quota in quotas(root))]))
+def available_cpus(root: Path = Path("/")) -> int:
+    """The smallest of the CPU affinity and the cgroups' quotas, in whole CPUs, at least 1. With more threads than the
+    quota has CPUs, the kernel stops all threads for a part of each period of 100 ms."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([affinity, *(int(quota) for quota in cgroup_quotas(root))]))
 
 
-def quotas(root: Path) -> list[float]:
-    """CPUs that the cgroup of this process may use, and each cgroup around it, by /proc/self/cgroup (cgroups(7))."""
-    found = []
-    for line in text(root / "proc/self/cgroup").splitlines():
+def cgroup_quotas(root: Path) -> list[float]:
+    """The quotas in CPUs of this process's cgroup and of the cgroups that contain it, by cgroups(7)."""
+    quotas = []
+    for line in read_or_empty(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
         mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        inside = mount / path.lstrip("/")
-        for folder in (inside, *inside.parents):
-            if controllers:  # version 1
-                numbers = [text(folder / "cpu.cfs_quota_us"), text(folder / "cpu.cfs_period_us")]
+        cgroup = mount / path.lstrip("/")
+        for folder in (cgroup, *cgroup.parents):
+            if controllers:  # cgroup version 1
+                quota = [read_or_empty(folder / "cpu.cfs_quota_us"), read_or_empty(folder / "cpu.cfs_period_us")]
             else:
-                numbers = text(folder / "cpu.max").split()
-            if len(numbers) == 2 and all(number.strip().isdigit() for number in numbers):  # else "max", -1 or no file
-                found.append(int(numbers[0]) / int(numbers[1]))
+                quota = read_or_empty(folder / "cpu.max").split()
+            if len(quota) == 2 and all(number.strip().isdigit() for number in quota):  # else "max", -1 or no file
+                quotas.append(int(quota[0]) / int(quota[1]))
             if folder == mount:
                 break
-    return found
+    return quotas
 
 
-def text(path: Path) -> str:
+def read_or_empty(path: Path) -> str:
     try:
         return path.read_text()
     except OSError:

@@ -1,53 +1,55 @@
-"""The shape of every error: {"detail": a sentence}, or for 422 {"detail": [{"loc", "msg", "type"}, ...]}."""
+"""Error responses in JSON, without the client's values and without the service's internals."""
 
+from traceback import clear_frames
 from typing import Any
 
+import click
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
-MOST_ERRORS = 20  # 30 KB of empty objects would come back as megabytes
-LONGEST_PART = 100  # of a place: an unknown field's name is the caller's, and may be as long as the body
-
-
-class Failure(BaseModel):
-    detail: str = Field(description="What went wrong, in a sentence", examples=["Not Found"])
+MAX_ERRORS = 20  # without a limit, 4 MiB of unknown fields cause a response of the same size
+MAX_LOC_LENGTH = 100  # the name of an unknown field comes from the client and may be as long as the body
+EXAMPLE = {"loc": ["body", "text", 3], "msg": "String should have at least 1 character", "type": "string_too_short"}
 
 
-class Wrong(BaseModel):
-    loc: list[str | int] = Field(description="Where", examples=[["body", "text", 3]])
-    msg: str = Field(description="What it should be", examples=["String should have at least 1 character"])
-    type: str = Field(description="pydantic's name of the error", examples=["string_too_short"])
+class StartupError(click.ClickException):
+    """The service cannot start. uvicorn's command line prints a ClickException as one line and exits with code 1."""
 
 
-class Invalid(BaseModel):
-    detail: list[Wrong] = Field(
-        description=f"What is wrong, at most {MOST_ERRORS} of it",
-        examples=[[{"loc": ["body", "text"], "msg": "Field required", "type": "missing"}]],
-    )
+class ErrorResponse(BaseModel):
+    detail: str = Field(description="What failed", examples=["Not Found"])
 
 
-INVALID: dict[int | str, dict[str, Any]] = {422: {"model": Invalid, "description": "Not what the schema asks for"}}
-TOO_LARGE: dict[int | str, dict[str, Any]] = {413: {"model": Failure, "description": "The body is too large"}}
-FAILED: dict[int | str, dict[str, Any]] = {
-    500: {"model": Failure, "description": "The service failed; its log says how"}
+class ValidationErrorItem(BaseModel):
+    loc: list[str | int] = Field(description="Place of the invalid value", examples=[EXAMPLE["loc"]])
+    msg: str = Field(description="What the value should be", examples=[EXAMPLE["msg"]])
+    type: str = Field(description="pydantic's name of the error", examples=[EXAMPLE["type"]])
+
+
+class ValidationErrorResponse(BaseModel):
+    detail: list[ValidationErrorItem] = Field(description=f"The first {MAX_ERRORS} errors", examples=[[EXAMPLE]])
+
+
+INVALID: dict[int | str, dict[str, Any]] = {422: {"model": ValidationErrorResponse, "description": "Validation error"}}
+BODY_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorResponse, "description": "The body cannot be parsed"},
+    408: {"model": ErrorResponse, "description": "The upload took too long"},
+    413: {"content": {"text/plain": {}}, "description": "The body is too large"},
+    500: {"model": ErrorResponse, "description": "Internal error; the log has the traceback"},
 }
 
 
-async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-    """Leaves out the `input` and `url` that pydantic adds: what was sent may be NaN, huge or private."""
-    detail = [
-        {
-            "loc": [part[:LONGEST_PART] if isinstance(part, str) else part for part in wrong["loc"]],
-            "msg": wrong["msg"],
-            "type": wrong["type"],
-        }
-        for wrong in error.errors()[:MOST_ERRORS]
-    ]
+async def exception_handler(_: Request, error: Exception) -> JSONResponse:
+    clear_frames(error.__traceback__)  # its reference cycles keep the body until the next full garbage collection
+    if isinstance(error, HTTPException):
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    if not isinstance(error, RequestValidationError):
+        return JSONResponse({"detail": "Internal Server Error"}, 500)  # the server logs the traceback
+    detail = []  # without pydantic's `input`, the client's value, which may be private
+    for item in error.errors()[:MAX_ERRORS]:
+        loc = [part[:MAX_LOC_LENGTH] if isinstance(part, str) else part for part in item["loc"]]
+        detail.append({"loc": loc, "msg": item["msg"], "type": item["type"]})
     return JSONResponse({"detail": detail}, 422)
-
-
-async def failed(_: Request, __: Exception) -> JSONResponse:
-    """The server logs the exception; the caller learns nothing of it."""
-    return JSONResponse({"detail": "Internal Server Error"}, 500)

@@ -1,39 +1,43 @@
-"""What the service tells Prometheus, at GET /metrics."""
+"""Metrics for Prometheus, at GET /metrics. The names follow https://prometheus.io/docs/practices/naming/."""
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator
 from time import perf_counter
-from typing import Any, TypeVar
 
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, Info, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.core import REGISTRY, CounterMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .cache import Cache
 
-# seconds: a hit takes 1 ms, a block group that is computed 2, 10,000 of them 400, and who waits for a loaded pod longer
-SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
-Items = TypeVar("Items", bound=Sized)
-Predictions = TypeVar("Predictions")
-
-BY = ("handler", "method", "status")
+# A hit takes about 1 ms, a text 3 ms, 1,000 texts 1 s; the deadline is 10 s.
+DURATION_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
+TOKEN_BUCKETS = (16, 32, 64, 128, 256, 512)
+LABELS = ("handler", "method", "status")
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
-requests = Counter("http_requests", "Requests", BY)
-request_time = Histogram(
-    "http_request_duration_seconds", "Time from the request to the end of its answer", BY, buckets=SECONDS
+
+requests = Counter("http_requests_total", "Requests whose response is complete", LABELS)
+request_duration = Histogram("http_request_duration_seconds", "Time of a request", LABELS, buckets=DURATION_BUCKETS)
+requests_in_progress = Gauge("http_requests_in_progress", "Requests whose response is not complete")
+inference_duration = Histogram(
+    "model_inference_duration_seconds", "Time of a call of the model", buckets=DURATION_BUCKETS
 )
-prediction_time = Histogram("model_inference_duration_seconds", "Time of one call of the model", buckets=SECONDS)
-batch_size = Histogram(
-    "model_inference_batch_size", "Items in one call of the model", buckets=(1, 2, 5, 10, 50, 100, 500, 1000, 5000)
-)
-model = Info("model", "The model that answers")
+inference_batch_size = Histogram("model_inference_batch_size", "Items in a call of the model", buckets=BATCH_BUCKETS)
+queue_texts = Gauge("batcher_queue_texts", "Texts that wait for an inference thread")
+estimated_queue_seconds = Gauge("batcher_estimated_queue_seconds", "Estimated queueing time of a new text")
+queue_duration = Histogram("batcher_queue_seconds", "Queueing time of a text", buckets=DURATION_BUCKETS)
+batch_tokens = Histogram("batcher_batch_tokens", "Tokens of a batch, padding included", buckets=TOKEN_BUCKETS)
+padding_tokens = Counter("batcher_padding_tokens_total", "Tokens that are padding")
+shared_texts = Counter("batcher_shared_texts_total", "Texts that were already waiting or computed (single-flight)")
+model_info = Info("model", "The model and the version of the service")
 
 
-class Measured:
-    """ASGI middleware. It reads the route that the router has found; the libraries look for it once more, which takes a
-    tenth of a hit's time."""
+class PrometheusMiddleware:
+    """ASGI middleware: counts and times every request. Clients cannot add values of labels: each new value would add
+    time series, which stay in memory."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -41,51 +45,46 @@ class Measured:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        status, start = 500, perf_counter()
+        status, start = 499, perf_counter()  # nginx's status for a client that disconnects before the response
 
-        async def answer(message: Message) -> None:
+        async def send_and_read_status(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            with requests_in_progress.track_inprogress():
+                await self._app(scope, receive, send_and_read_status)
+        except Exception as error:
+            status = getattr(error, "status_code", 500)  # 413 of FastAPI's limit is an exception
+            raise
         finally:
-            # Clients cannot add values of labels: each new value would add time series, which stay in memory.
-            handler = scope["route"].path if "route" in scope else "unmatched"
-            by = (handler, scope["method"] if scope["method"] in METHODS else "other", status)
-            requests.labels(*by).inc()
-            request_time.labels(*by).observe(perf_counter() - start)
+            same_path = (route for route in scope["app"].routes if route.path == scope["path"])
+            route = scope.get("route") or next(same_path, None)  # a body that limits.py rejects reaches no route
+            handler = route.path if route else "unmatched"  # the template of the route
+            labels = handler, scope["method"] if scope["method"] in METHODS else "other", status
+            requests.labels(*labels).inc()
+            request_duration.labels(*labels).observe(perf_counter() - start)
 
 
-class CacheCounts(Collector):
-    """The cache counts; this reads its counters when Prometheus asks."""
+class CacheCollector(Collector):
+    """Reads the counters of cache.py whenever Prometheus scrapes the metrics."""
 
-    def __init__(self, cache: Cache[Any, Any]) -> None:
+    def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        yield CounterMetricFamily("cache_hits", "Items that came from Redis", self._cache.hits)
-        yield CounterMetricFamily("cache_misses", "Items that did not", self._cache.misses)
-        yield CounterMetricFamily("cache_errors", "Items that Redis failed to give or take", self._cache.errors)
+        yield CounterMetricFamily("cache_hits", "Items whose value came from Redis", self._cache.hits)
+        yield CounterMetricFamily("cache_misses", "Items without a value in Redis", self._cache.misses)
+        yield CounterMetricFamily("cache_errors", "Failed calls of Redis and failed probes", self._cache.errors)
 
 
-def measured(predict: Callable[[Items], Predictions]) -> Callable[[Items], Predictions]:
-    def measure(items: Items) -> Predictions:
-        batch_size.observe(len(items))
-        with prediction_time.time():
-            return predict(items)
-
-    return measure
-
-
-def instrument(app: FastAPI, digest: str, cache: Cache[Any, Any] | None) -> None:
-    """Counts and times the requests of `app` by route, method and status, and adds GET /metrics to it."""
-    model.info({"sha256": digest, "service_version": app.version})
+def instrument(app: FastAPI, model_sha256: str, cache: Cache | None) -> None:
+    model_info.info({"sha256": model_sha256, "service_version": app.version})
     if cache:
-        REGISTRY.register(CacheCounts(cache))
-    app.add_middleware(Measured)
+        REGISTRY.register(CacheCollector(cache))
+    app.add_middleware(PrometheusMiddleware)
 
-    @app.get("/metrics", summary="What Prometheus asks for", response_class=PlainTextResponse)
+    @app.get("/metrics", summary="Return the metrics in Prometheus' text format", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

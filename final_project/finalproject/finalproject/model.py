@@ -1,26 +1,32 @@
-"""The trained transformer: loaded once, from files that are what their manifest says, and asked a batch at a time."""
+"""The transformer: from texts to tokens to scores, without torch.
+
+The SHA-256 of every file is verified before it is loaded. `sha256` identifies the model in cache keys and metrics:
+it is the SHA-256 of the checksum list that `sha256sum model.onnx tokenizer.json config.json` prints.
+"""
 
 import hashlib
 import json
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from .errors import StartupError
 from .schemas import Score
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read on import: without it, ONNX Runtime sends usage data to Microsoft
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # otherwise it starts a thread for each processor of the machine
+
+import onnxruntime
 
 FILES = ("model.onnx", "tokenizer.json", "config.json")
 
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else it starts a thread for each of the host's cores
-
-
-def inputs(texts: list[list[int]]) -> dict[str, NDArray[np.int64]]:
-    """Ids and mask (n, tokens of the longest) of the tokens of each text, both 0 where it has ended."""
+def inputs(texts: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
+    """Token ids and attention mask, each (texts, tokens of the longest text); both are 0 for padding."""
     ids = np.zeros((len(texts), max(map(len, texts))), np.int64)
     mask = np.zeros_like(ids)
     for row, tokens in enumerate(texts):
@@ -29,40 +35,40 @@ def inputs(texts: list[list[int]]) -> dict[str, NDArray[np.int64]]:
 
 
 class SentimentModel:
-    """The model in `folder`, or the end of the process with one line that says what is wrong with its files."""
+    """The model in `folder`. Raises a StartupError if its files are not those of its manifest.json, or do not work."""
 
     def __init__(self, folder: Path) -> None:
         try:
-            network, pieces, config = (folder.joinpath(name).read_bytes() for name in FILES)
-            digest = json.loads(folder.joinpath("manifest.json").read_bytes())["sha256"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            sys.exit(f"MODEL_DIR: the model in {folder} cannot be read: {error!r}")
-        if hashlib.sha256(network + pieces + config).hexdigest() != digest:
-            sys.exit(f"MODEL_DIR: the files in {folder} are not those of its manifest.json: cut short, or other ones")
-        self.digest: str = digest
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # the caller's own thread, and no other
-        options.enable_mem_pattern = False  # it would keep a plan for each shape of a batch that ever came
-        try:
-            self.labels = [
-                label for _, label in sorted(json.loads(config)["id2label"].items(), key=lambda pair: int(pair[0]))
-            ]
-            self._tokenizer = Tokenizer.from_str(pieces.decode())
-            self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-            self.predict(self.encode(["The first call takes longer."]))
-        except Exception as error:  # each library has its own
-            sys.exit(f"MODEL_DIR: the model in {folder} cannot be used: {str(error).splitlines()[0]}")
+            manifest = json.loads((folder / "manifest.json").read_bytes())
+            contents = {name: (folder / name).read_bytes() for name in FILES}
+            checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+            for name, checksum in checksums.items():
+                if checksum != manifest["files"][name]["sha256"]:
+                    raise ValueError(f"the SHA-256 of {name} is not the one in manifest.json")
+            lines = "".join(f"{checksum}  {name}\n" for name, checksum in checksums.items())
+            self.sha256 = hashlib.sha256(lines.encode()).hexdigest()
+            id2label = json.loads(contents["config.json"])["id2label"]
+            self.labels = [str(id2label[str(index)]) for index in range(len(id2label))]
+            self._tokenizer = Tokenizer.from_str(contents["tokenizer.json"].decode())
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1  # inference runs in the thread that calls it
+            options.enable_mem_pattern = False  # it keeps a memory plan for every shape of a batch, forever
+            self._session = onnxruntime.InferenceSession(contents["model.onnx"], options, ["CPUExecutionProvider"])
+            self.predict(self.encode(["The first inference is slow."]))
+        except Exception as error:  # each library raises its own exceptions
+            raise StartupError(f"MODEL_DIR: cannot load the model in {folder}: {error!r}") from error
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        """The tokens of each text, at most as many as the model's window has."""
-        # not in one go: what the tokenizer makes of 1,000 long texts before it cuts them takes 270 MB
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, truncated to the model's window."""
+        # One text per call: before it truncates them, the tokenizer needs 270 MB for 1,000 long texts.
         return [self._tokenizer.encode_batch_fast([text])[0].ids for text in texts]
 
-    def predict(self, texts: list[list[int]]) -> list[list[Score]]:
-        """For the tokens of each text, the probability of each label, by softmax; in one call of the network."""
+    def predict(self, texts: Sequence[Sequence[int]]) -> list[list[Score]]:
+        """The probability of each label (softmax, 4 decimals) for the tokens of each text, in one inference."""
         (logits,) = self._session.run(["logits"], inputs(texts))
-        odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-        shares: list[list[float]] = (odds / odds.sum(axis=1, keepdims=True)).round(4).tolist()
+        exp_logits = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        probabilities = (exp_logits / exp_logits.sum(axis=1, keepdims=True)).round(4).tolist()
         return [
-            [Score(label=label, score=share) for label, share in zip(self.labels, row, strict=True)] for row in shares
+            [{"label": label, "score": score} for label, score in zip(self.labels, row, strict=True)]
+            for row in probabilities
         ]

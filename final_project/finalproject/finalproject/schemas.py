@@ -1,41 +1,34 @@
-"""What a request may be, and what the answer is."""
+"""The JSON schema of /predict: its request and its response."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+from typing_extensions import TypedDict  # pydantic requires this one before Python 3.12
 
-MOST_TEXTS = 1_000
-
-Text = Annotated[str, Field(strict=True, min_length=1, max_length=10_000)]
+MAX_TEXTS = 1_000
+MAX_CHARACTERS = 10_000
+EXAMPLE = [[{"label": "NEGATIVE", "score": 0.0008}, {"label": "POSITIVE", "score": 0.9992}]]
 
 
 class Texts(BaseModel):
-    """The texts of one request."""
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    model_config = ConfigDict(extra="forbid")
-
-    text: list[Text] = Field(
-        strict=True,
-        max_length=MOST_TEXTS,
+    # fail_fast: validation stops at the first invalid text; 1,000 invalid ones cost no more than one
+    text: list[Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]] = Field(
+        max_length=MAX_TEXTS,
         fail_fast=True,
-        description="The texts, in English, of 1 to 10,000 characters; "
-        "of one that is longer than 512 tokens, the model's window, only these are read",
+        description=f"English texts of 1 to {MAX_CHARACTERS:,} characters; the model reads 512 tokens of each",
         examples=[["I love you!", "I hate you!"]],
     )
 
 
 class Score(TypedDict):
-    """How sure the model is of a label."""
-
     label: Annotated[str, Field(description="The label", examples=["POSITIVE"])]
-    score: Annotated[float, Field(ge=0, le=1, description="Its probability, 0 to 1, to 4 decimals", examples=[0.9992])]
-
-
-EXAMPLE = [[{"label": "NEGATIVE", "score": 0.0008}, {"label": "POSITIVE", "score": 0.9992}]]
+    score: Annotated[float, Field(ge=0, le=1, description="Its probability, 4 decimals", examples=[0.9992])]
 
 
 class Predictions(BaseModel):
     predictions: list[list[Score]] = Field(
-        description="The score of each label, a list a text, in the order of the request", examples=[EXAMPLE]
+        description="The scores of each text, in the order of the request; the labels are in the model's order",
+        examples=[EXAMPLE],
     )

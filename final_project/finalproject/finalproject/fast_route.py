@@ -1,0 +1,40 @@
+"""A route for valid JSON bodies that skips FastAPI's dependency injection. FastAPI's own route handles the others."""
+
+import json
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.types import Message, Receive, Scope, Send
+
+
+class FastRoute(APIRoute):
+    """For endpoints `(batch: Model, request: Request) -> Response`. FastAPI's own route handles invalid bodies, and
+    returns the validation errors. It takes 40 to 60 us, this route 10 us. OpenAPI is the same."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - FastAPI's
+        super().__init__(path, endpoint, **options)
+        self._model: type[BaseModel] | None = get_type_hints(endpoint).get("batch")
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._model or scope["method"] != "POST":
+            await super().handle(scope, receive, send)
+            return
+        message = await receive()  # limits.py has read the whole body
+        try:
+            batch = self._model.model_validate(json.loads(message["body"]))
+        except (ValueError, RecursionError):  # not JSON, or a validation error, or nested too deep
+            messages = iter([message])
+            json_type = (b"content-type", b"application/json")  # `curl -d` declares a form
+            scope["headers"] = [json_type, *(header for header in scope["headers"] if header[0] != b"content-type")]
+
+            async def replay() -> Message:
+                return next(messages, None) or await receive()
+
+            await super().handle(scope, replay, send)
+            return
+        del message  # its memory, while the batch waits
+        response = await self.endpoint(batch, Request(scope, receive))
+        await response(scope, receive, send)
