@@ -13,17 +13,10 @@ from typing import Generic, TypeVar
 
 from . import metrics
 from .fair_queue import FairQueue, Request, Text, Tokens
+from .overload import InferenceStopped, QueueFull
 
 Result = TypeVar("Result")
 DECAY = 0.95  # the rate is that of the last 20 batches
-
-
-class QueueFull(Exception):  # noqa: N818 - as in asyncio
-    """The estimated queueing time is above the limit."""
-
-
-class InferenceStopped(Exception):  # noqa: N818
-    """An inference thread died."""
 
 
 class Batcher(Generic[Result]):
@@ -39,21 +32,24 @@ class Batcher(Generic[Result]):
         self._requests: set[Request] = set()
         self._seconds, self._tokens, self._count = 0.1, 1_000.0, 40.0  # of the last batches; before the first, a guess
         self.alive = True
-        metrics.queue_texts.set_function(lambda: len(self._queue))
-        metrics.estimated_queue_seconds.set_function(lambda: self._estimate(self._typical_tokens()))
+        metrics.queue_texts.set_function(lambda: len(self._queue.texts))
+        metrics.estimated_queue_seconds.set_function(self.queue_seconds)
         for number in range(threads):
             threading.Thread(target=self._run, name=f"inference-{number}", daemon=True).start()
 
-    def overloaded(self) -> bool:
-        """Whether the estimated queueing time of a new text of average length is above the limit. Takes 1 us."""
-        return self._estimate(self._typical_tokens()) > self._max_seconds
+    def queue_seconds(self, tokens: int | None = None) -> float:
+        """The estimated queueing time of a new request with so many tokens, by default one text of average length. The
+        default takes 1 us, whatever the length of the queue."""
+        mean = self._tokens / self._count
+        before = len(self._queue.waiting_tokens) * mean if tokens is None else self._queue.tokens_before(tokens)
+        return before * self._seconds / self._tokens / self._threads
 
-    def _typical_tokens(self) -> float:
-        return len(self._queue.waiting_tokens) * self._tokens / self._count
-
-    def _estimate(self, tokens: float) -> float:
-        """The queueing time in seconds, if so many tokens are computed before."""
-        return tokens * self._seconds / self._tokens / self._threads
+    def admit(self, tokens: int | None = None) -> None:
+        """Raises QueueFull or InferenceStopped."""
+        if not self.alive:
+            raise InferenceStopped
+        if self.queue_seconds(tokens) > self._max_seconds:
+            raise QueueFull
 
     async def __call__(self, texts: list[Tokens]) -> list[Result]:
         """Raises QueueFull or InferenceStopped, or what `predict` raises for a batch with one of the texts. If it is
@@ -62,10 +58,7 @@ class Batcher(Generic[Result]):
             return []
         request, self._loop = Request(len(texts)), asyncio.get_running_loop()
         with self._lock:
-            if not self.alive:
-                raise InferenceStopped
-            if self._estimate(self._queue.tokens_before(sum(map(len, texts)))) > self._max_seconds:
-                raise QueueFull
+            self.admit(sum(map(len, texts)))
             self._add(request, texts)
         try:
             results: list[Result] = await request.future
@@ -99,7 +92,7 @@ class Batcher(Generic[Result]):
         try:
             while True:
                 with self._lock:
-                    self._lock.wait_for(lambda: self._queue)
+                    self._lock.wait_for(lambda: self._queue.texts)
                     batch = self._queue.take()
                 self._compute(batch)
         finally:  # no Exception of the model comes here: this thread is dying

@@ -13,7 +13,7 @@ class Coalesced(Generic[Value, Reply]):
     """`await coalesced(items)` is `await call(items)`, with the items of other requests in the same call."""
 
     def __init__(self, call: Callable[[dict[str, Value]], Awaitable[Reply]]) -> None:
-        self._call = call
+        self._call, self._lock = call, asyncio.Lock()
         self._items: dict[str, Value] = {}
         self._next: asyncio.Task[Reply] | None = None  # has not started; it starts in the next iteration
 
@@ -25,6 +25,7 @@ class Coalesced(Generic[Value, Reply]):
         return await asyncio.shield(self._next)  # a request that is cancelled must not cancel the call of the others
 
     async def _run(self, items: dict[str, Value]) -> Reply:
-        if items is self._items:
-            self._next = None
-        return await self._call(items)
+        async with self._lock:  # meanwhile, further requests add their items
+            if items is self._items:
+                self._next = None
+            return await self._call(items)

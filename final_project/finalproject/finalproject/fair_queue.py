@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from collections import Counter
-from heapq import merge
 from itertools import count
 from operator import attrgetter
 from time import perf_counter
@@ -18,7 +17,6 @@ from typing import Any
 
 Tokens = tuple[int, ...]
 MAX_LENGTH_DIFFERENCE = 4  # tokens; more padding than this takes as long as a further call of the model
-position = attrgetter("start", "number")
 
 
 class Request:
@@ -45,7 +43,7 @@ class Text:
     """The tokens of a text, and the requests that wait for its result, each with the text's place in the request."""
 
     def __init__(self, tokens: Tokens, start: float, number: int) -> None:
-        self.tokens, self.length, self.start, self.number = tokens, len(tokens), start, number
+        self.tokens, self.length, self.position = tokens, len(tokens), (start, number)
         self.requests: list[tuple[Request, int]] = []
         self.arrival = perf_counter()
         self.waiting = True  # False: the model computes it
@@ -56,20 +54,14 @@ class FairQueue:
 
     def __init__(self, batch_tokens: int) -> None:
         self._batch_tokens = batch_tokens
-        self._by_length: dict[int, list[Text]] = {}  # texts that wait, sorted by position
         self._numbers = count()
+        self.texts: list[Text] = []  # sorted by position
         self.virtual_time = 0.0
         self.waiting_tokens: Counter[Request] = Counter()
 
-    def __len__(self) -> int:
-        return sum(map(len, self._by_length.values()))
-
-    def __bool__(self) -> bool:
-        return bool(self._by_length)
-
     def add(self, tokens: Tokens, start: float) -> Text:
         text = Text(tokens, start, next(self._numbers))
-        self._insert(text)
+        insort(self.texts, text, key=attrgetter("position"))
         return text
 
     def join(self, text: Text, request: Request, place: int, start: float) -> None:
@@ -77,34 +69,32 @@ class FairQueue:
         text.requests.append((request, place))
         if text.waiting:
             self.waiting_tokens[request] += text.length
-            if start < text.start:
-                self._delete(text)
-                text.start = start
-                self._insert(text)
+            if start < text.position[0]:
+                self.texts.remove(text)
+                text.position = (start, text.position[1])
+                insort(self.texts, text, key=attrgetter("position"))
 
     def leave(self, text: Text, request: Request) -> bool:
-        """The request does not wait any longer. Returns whether the text leaves the queue, because no request waits."""
+        """The request does not wait any longer. Returns whether the text left the queue, because no request waits."""
         text.requests = [entry for entry in text.requests if entry[0] is not request]
         self.waiting_tokens.pop(request, None)
         if unused := text.waiting and not text.requests:
-            self._delete(text)
+            self.texts.remove(text)
         return unused
 
     def take(self) -> list[Text]:
         """The next text, and the next of those whose length differs by at most MAX_LENGTH_DIFFERENCE."""
-        first = min((texts[0] for texts in self._by_length.values()), key=position)
-        lengths = range(first.length - MAX_LENGTH_DIFFERENCE, first.length + MAX_LENGTH_DIFFERENCE + 1)
-        similar = merge(*(self._by_length[length] for length in lengths if length in self._by_length), key=position)
         batch: list[Text] = []
-        longest = 0
-        for text in similar:
-            longest = max(longest, text.length)
-            if batch and longest * (len(batch) + 1) > self._batch_tokens:
-                break
-            batch.append(text)
+        longest = first = self.texts[0].length
+        for text in self.texts:
+            if abs(text.length - first) <= MAX_LENGTH_DIFFERENCE:
+                longest = max(longest, text.length)
+                if batch and longest * (len(batch) + 1) > self._batch_tokens:
+                    break
+                batch.append(text)
         self.virtual_time += sum(text.length for text in batch) / len(self.waiting_tokens)
         for text in batch:
-            self._delete(text)
+            self.texts.remove(text)
             text.waiting = False
             for request, _ in text.requests:
                 self.waiting_tokens[request] -= text.length
@@ -115,12 +105,3 @@ class FairQueue:
     def tokens_before(self, tokens: int) -> int:
         """The number of tokens that are computed before a new request with `tokens` tokens is complete."""
         return sum(min(waiting, tokens) for waiting in self.waiting_tokens.values())
-
-    def _insert(self, text: Text) -> None:
-        insort(self._by_length.setdefault(text.length, []), text, key=position)
-
-    def _delete(self, text: Text) -> None:
-        texts = self._by_length[text.length]
-        texts.remove(text)
-        if not texts:
-            del self._by_length[text.length]

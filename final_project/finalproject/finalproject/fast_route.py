@@ -1,12 +1,11 @@
 """A route for valid JSON bodies that skips FastAPI's dependency injection. FastAPI's own route handles the others."""
 
-import json
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
 
@@ -24,8 +23,8 @@ class FastRoute(APIRoute):
             return
         message = await receive()  # limits.py has read the whole body
         try:
-            batch = self._model.model_validate(json.loads(message["body"]))
-        except (ValueError, RecursionError):  # not JSON, or a validation error, or nested too deep
+            batch = self._model.model_validate_json(message["body"])
+        except ValidationError:  # not JSON, or a validation error, or nested too deep
             messages = iter([message])
             json_type = (b"content-type", b"application/json")  # `curl -d` declares a form
             scope["headers"] = [json_type, *(header for header in scope["headers"] if header[0] != b"content-type")]

@@ -4,8 +4,11 @@ import asyncio
 import re
 
 from fastapi.responses import JSONResponse
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .overload import SHED
 
 MAX_STRUCTURE = 100  # colons and opening brackets outside of strings; a valid body has 3
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # possessive: without backtracking
@@ -14,7 +17,6 @@ SLOT_TIMEOUT_SECONDS = 1
 UPLOAD_TIMEOUT_SECONDS = 10
 SERVER_BUFFER_BYTES = 65_536  # uvicorn stores this much of a body before the application reads it
 TOO_SLOW = JSONResponse({"detail": "The upload took too long"}, 408, {"Connection": "close"})
-TOO_MANY_BODIES = JSONResponse({"detail": "Too many large requests: try again later"}, 429, {"Retry-After": "1"})
 TOO_MANY_FIELDS = JSONResponse({"detail": [{"loc": ["body"], "msg": "Too many fields", "type": "too_long"}]}, 422)
 
 
@@ -30,24 +32,25 @@ class BodyLimits:
     most MAX_CONCURRENT_BODIES requests with large bodies are processed at a time. A body that fits into uvicorn's
     buffer does not wait for them. For HTTP/1.1 and without streaming responses."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app, self._max_unlimited = app, min(max_body_bytes, SERVER_BUFFER_BYTES)
+        self._limited_body = RequestBodyLimitMiddleware(self._limited, max_body_bytes)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"]) if scope["type"] == "http" else {}
         length, chunked = int(headers.get(b"content-length", 0)), b"transfer-encoding" in headers
-        if not chunked and length <= SERVER_BUFFER_BYTES:
+        if not chunked and length <= self._max_unlimited:
             await (self._limited if length else self._app)(scope, receive, send)
             return
         try:
             await asyncio.wait_for(self._slots.acquire(), SLOT_TIMEOUT_SECONDS)
         except TimeoutError:
-            await TOO_MANY_BODIES(scope, receive, send)
+            await SHED(scope, receive, send)
             return
         response = asyncio.Queue[Message]()
         try:
-            await self._limited(scope, receive, response.put)
+            await self._limited_body(scope, receive, response.put)
         finally:
             self._slots.release()
         while not response.empty():  # after the slot is free: the client may be slow to read

@@ -56,7 +56,8 @@ class SentimentModel:
             self._session = onnxruntime.InferenceSession(contents["model.onnx"], options, ["CPUExecutionProvider"])
             self.predict(self.encode(["The first inference is slow."]))
         except Exception as error:  # each library raises its own exceptions
-            raise StartupError(f"MODEL_DIR: cannot load the model in {folder}: {error!r}") from error
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"  # one line; some messages have more
+            raise StartupError(f"MODEL_DIR: cannot load the model in {folder}: {reason}") from error
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, truncated to the model's window."""

@@ -4,28 +4,31 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .batcher import InferenceStopped, QueueFull
 from .errors import ErrorResponse
 
 Result = TypeVar("Result")
 RETRY_AFTER = {"Retry-After": "1"}
-QUEUE_FULL = JSONResponse({"detail": "The queue is full: try again later"}, 429, RETRY_AFTER)
-RESPONSES: dict[type[Exception], Response] = {
-    QueueFull: QUEUE_FULL,
-    TimeoutError: JSONResponse({"detail": "The deadline has passed: try again later"}, 503, RETRY_AFTER),
-    InferenceStopped: JSONResponse({"detail": "An inference thread died: try again later"}, 503, RETRY_AFTER),
-    ClientDisconnect: Response(status_code=499),  # nobody receives it
-}
+QUEUE_FULL = "The queue is full: try again later"
+SHED = JSONResponse({"detail": QUEUE_FULL}, 429, RETRY_AFTER)
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": ErrorResponse, "description": "The reason"}}
 OVERLOADED: dict[int | str, dict[str, Any]] = {
     429: {"model": ErrorResponse, "description": "The queue is full. Retry-After names the seconds to wait"},
     503: {"model": ErrorResponse, "description": "The deadline has passed, or an inference thread died"},
 }
+
+
+class QueueFull(HTTPException):
+    def __init__(self) -> None:
+        super().__init__(429, QUEUE_FULL, RETRY_AFTER)
+
+
+class InferenceStopped(HTTPException):
+    def __init__(self) -> None:
+        super().__init__(503, "An inference thread died: try again later", RETRY_AFTER)
 
 
 class LoadShedding:
@@ -36,17 +39,17 @@ class LoadShedding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         predict = scope["type"] == "http" and scope["path"] == self._path and scope["method"] == "POST"
-        await (QUEUE_FULL if predict and self._shed() else self._app)(scope, receive, send)
+        await (SHED if predict and self._shed() else self._app)(scope, receive, send)
 
 
 async def run_until(work: Awaitable[Result], receive: Receive, seconds: float) -> Result:
-    """The result of `work`. Cancels it, and raises ClientDisconnect or TimeoutError, when the client disconnects or
-    after `seconds`. `receive` is that of a request whose body is read: its next message is the disconnect."""
-    this, disconnected = asyncio.current_task(), False
+    """The result of `work`. Cancels it when the client disconnects or after `seconds`, and raises a HTTPException.
+    `receive` is that of a request whose body is read: its next message is the disconnect."""
+    this, complete, disconnected = asyncio.current_task(), False, False
 
-    def cancel(watcher: asyncio.Future[Any]) -> None:
+    def cancel(_: object) -> None:
         nonlocal disconnected
-        if not watcher.cancelled() and this:
+        if this and not complete:
             disconnected = this.cancel()
 
     watcher = asyncio.ensure_future(receive())
@@ -54,14 +57,12 @@ async def run_until(work: Awaitable[Result], receive: Receive, seconds: float) -
     try:
         async with asyncio.timeout(seconds):
             return await work
+    except TimeoutError:
+        raise HTTPException(503, "The deadline has passed: try again later", RETRY_AFTER) from None
     except asyncio.CancelledError:
         if disconnected and this and not this.uncancel():
-            raise ClientDisconnect from None
-        raise
+            raise HTTPException(499, "Client disconnect") from None  # nobody receives it; the metrics count it
+        raise  # the server shuts down
     finally:
-        watcher.remove_done_callback(cancel)
+        complete = True
         watcher.cancel()
-
-
-async def overload_handler(_: Request, error: Exception) -> Response:
-    return RESPONSES[type(error)]
