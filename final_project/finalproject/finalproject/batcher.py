@@ -29,7 +29,6 @@ class Batcher(Generic[Result]):
         self._lock = threading.Condition()  # for all that follows
         self._queue = FairQueue(batch_tokens)
         self._texts: dict[Tokens, Text] = {}  # those that wait or are computed
-        self._requests: set[Request] = set()
         self._seconds, self._tokens, self._count = 0.1, 1_000.0, 40.0  # of the last batches; before the first, a guess
         self.alive = True
         metrics.queue_texts.set_function(lambda: len(self._queue.texts))
@@ -65,12 +64,10 @@ class Batcher(Generic[Result]):
             return results
         finally:
             with self._lock:
-                self._requests.remove(request)
                 if request.missing:
                     self._remove(request)
 
     def _add(self, request: Request, texts: list[Tokens]) -> None:
-        self._requests.add(request)
         start = self._queue.virtual_time
         for place, tokens in enumerate(texts):
             text = self._texts.get(tokens)
@@ -98,8 +95,7 @@ class Batcher(Generic[Result]):
         finally:  # no Exception of the model comes here: this thread is dying
             with self._lock:
                 self.alive = False
-                for request in self._requests:
-                    self._call_soon(request.set_exception, InferenceStopped())
+                self._call_soon(deliver, list(self._texts.values()), InferenceStopped())
 
     def _compute(self, batch: list[Text]) -> None:
         start, tokens = perf_counter(), sum(text.length for text in batch)
@@ -108,8 +104,10 @@ class Batcher(Generic[Result]):
         metrics.padding_tokens.inc(padded_tokens - tokens)
         for text in batch:
             metrics.queue_duration.observe(start - text.arrival)
+        metrics.inference_batch_size.observe(len(batch))
         try:
-            results: list[Result] | Exception = self._predict([text.tokens for text in batch])
+            with metrics.inference_duration.time():
+                results: list[Result] | Exception = self._predict([text.tokens for text in batch])
         except Exception as error:  # fails the requests of this batch only; the server logs the traceback
             results = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error  # no future accepts it
         with self._lock:

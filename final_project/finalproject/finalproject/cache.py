@@ -9,19 +9,19 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic_core import to_json
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from .coalesce import Coalesced
-
+Value = TypeVar("Value")
 Reply = TypeVar("Reply")
 TIMEOUT_SECONDS = 0.1  # for a reply; _call adds 0.05 s for 1,000 items
 CONNECT_TIMEOUT_SECONDS = 3
 PROBE_INTERVAL_SECONDS = 2
-MAX_CONNECTIONS = 32  # each costs 1 MB and 22 ms with TLS; more do not increase the throughput
+MAX_ITEMS = 1_000  # of coalesced requests in one call
+MAX_CONNECTIONS = 2  # for one call that reads, and one that writes
 logger = logging.getLogger("uvicorn.error")  # the server's log
 
 
@@ -36,7 +36,6 @@ class Cache:
         self._prefix, self._ttl_seconds, self._valid_value = prefix, ttl_seconds, valid_value
         self._read = Coalesced(self._mget_valid)
         self._write = Coalesced(self._set)
-        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
         self.circuit_closed, self._failed = False, asyncio.Event()  # the circuit starts open
         self.hits = self.misses = self.errors = 0
 
@@ -71,14 +70,11 @@ class Cache:
 
     async def _call(self, command: Callable[[], Awaitable[Reply]], items: int) -> Reply | None:
         """Redis's reply, or None if the circuit is open or the call fails. A failure opens the circuit."""
-        async with self._connections:
-            try:
-                return (
-                    await within_timeout(command(), TIMEOUT_SECONDS + items / 20_000) if self.circuit_closed else None
-                )
-            except Exception as error:  # RedisError or OSError; others if the server is not Redis
-                self._open(error)
-                return None
+        try:
+            return await within_timeout(command(), TIMEOUT_SECONDS + items / 20_000) if self.circuit_closed else None
+        except Exception as error:  # RedisError or OSError; others if the server is not Redis
+            self._open(error)
+            return None
 
     def _open(self, error: Exception) -> None:
         self.errors += 1
@@ -125,3 +121,25 @@ async def within_timeout(call: Awaitable[Reply], seconds: float = TIMEOUT_SECOND
         raise TimeoutError(f"no reply in {seconds:.1f} s")
     finally:
         task.cancel()
+
+
+class Coalesced(Generic[Value, Reply]):
+    """Request coalescing: while a call of Redis runs, further requests add their items to the next call."""
+
+    def __init__(self, call: Callable[[dict[str, Value]], Awaitable[Reply]]) -> None:
+        self._call, self._lock = call, asyncio.Lock()
+        self._items: dict[str, Value] = {}
+        self._next: asyncio.Task[Reply] | None = None  # has not started; it starts in the next iteration
+
+    async def __call__(self, items: dict[str, Value]) -> Reply:
+        if not self._next or len(self._items) + len(items) > MAX_ITEMS:
+            self._items = {}
+            self._next = asyncio.create_task(self._run(self._items))
+        self._items |= items
+        return await asyncio.shield(self._next)  # a request that is cancelled must not cancel the call of the others
+
+    async def _run(self, items: dict[str, Value]) -> Reply:
+        async with self._lock:  # meanwhile, further requests add their items
+            if items is self._items:
+                self._next = None
+            return await self._call(items)

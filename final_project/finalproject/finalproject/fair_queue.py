@@ -5,25 +5,24 @@ request starts at the present virtual time, each further one after the tokens of
 virtual time by its tokens, divided by the number of requests that wait. So 1,000 texts of one request delay no other.
 """
 
-from __future__ import annotations
-
 import asyncio
 from bisect import insort
 from collections import Counter
-from itertools import count
+from itertools import count, islice
 from operator import attrgetter
 from time import perf_counter
 from typing import Any
 
 Tokens = tuple[int, ...]
 MAX_LENGTH_DIFFERENCE = 4  # tokens; more padding than this takes as long as a further call of the model
+LOOKAHEAD = 64  # texts; a larger number lets a request with 1,000 texts delay others
 
 
 class Request:
     """A request for the results of some texts. `future` gets the list of results, or the exception of one of them."""
 
     def __init__(self, size: int) -> None:
-        self.texts: list[Text] = []
+        self.texts: list["Text"] = []
         self.results: list[Any] = [None] * size
         self.missing = size
         self.future = asyncio.get_running_loop().create_future()
@@ -83,15 +82,17 @@ class FairQueue:
         return unused
 
     def take(self) -> list[Text]:
-        """The next text, and the next of those whose length differs by at most MAX_LENGTH_DIFFERENCE."""
+        """The next text, and those of the LOOKAHEAD next ones whose length is most similar."""
+        first = self.texts[0].length
+        similar = [text for text in islice(self.texts, LOOKAHEAD) if abs(text.length - first) <= MAX_LENGTH_DIFFERENCE]
+        similar.sort(key=lambda text: abs(text.length - first))
         batch: list[Text] = []
-        longest = first = self.texts[0].length
-        for text in self.texts:
-            if abs(text.length - first) <= MAX_LENGTH_DIFFERENCE:
-                longest = max(longest, text.length)
-                if batch and longest * (len(batch) + 1) > self._batch_tokens:
-                    break
-                batch.append(text)
+        longest = 0
+        for text in similar:
+            longest = max(longest, text.length)
+            if batch and longest * (len(batch) + 1) > self._batch_tokens:
+                break
+            batch.append(text)
         self.virtual_time += sum(text.length for text in batch) / len(self.waiting_tokens)
         for text in batch:
             self.texts.remove(text)

@@ -6,7 +6,9 @@ from typing import Any, get_type_hints
 from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
+
+from .limits import receive_first
 
 
 class FastRoute(APIRoute):
@@ -25,14 +27,9 @@ class FastRoute(APIRoute):
         try:
             batch = self._model.model_validate_json(message["body"])
         except ValidationError:  # not JSON, or a validation error, or nested too deep
-            messages = iter([message])
             json_type = (b"content-type", b"application/json")  # `curl -d` declares a form
             scope["headers"] = [json_type, *(header for header in scope["headers"] if header[0] != b"content-type")]
-
-            async def replay() -> Message:
-                return next(messages, None) or await receive()
-
-            await super().handle(scope, replay, send)
+            await super().handle(scope, receive_first([message], receive), send)
             return
         del message  # its memory, while the batch waits
         response = await self.endpoint(batch, Request(scope, receive))

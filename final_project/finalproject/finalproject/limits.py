@@ -5,7 +5,7 @@ import re
 
 from fastapi.responses import JSONResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .overload import SHED
@@ -60,7 +60,7 @@ class BodyLimits:
         app, messages = self._app, list[Message]()
         try:
             async with asyncio.timeout(UPLOAD_TIMEOUT_SECONDS):
-                body = await read_body(receive)
+                body = await Request(scope, receive).body()
             messages.append({"type": "http.request", "body": body})
             if structure(body) > MAX_STRUCTURE:
                 app = TOO_MANY_FIELDS
@@ -69,19 +69,11 @@ class BodyLimits:
             app = TOO_SLOW
         except ClientDisconnect:
             return
-
-        async def receive_body_first() -> Message:
-            return messages.pop() if messages else await receive()
-
-        await app(scope, receive_body_first, send)
+        await app(scope, receive_first(messages, receive), send)
 
 
-async def read_body(receive: Receive) -> bytes:
-    parts, more = [], True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message["body"])
-        more = message.get("more_body", False)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def receive_first(messages: list[Message], receive: Receive) -> Receive:
+    async def receive_messages_first() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_messages_first

@@ -22,7 +22,7 @@ from .errors import BODY_ERRORS, INVALID, exception_handler
 from .fair_queue import Tokens
 from .fast_route import FastRoute
 from .limits import BodyLimits
-from .metrics import inference_batch_size, inference_duration, instrument
+from .metrics import instrument
 from .model import SentimentModel
 from .overload import OVERLOADED, UNAVAILABLE, LoadShedding, run_until
 from .schemas import Predictions, Texts
@@ -36,10 +36,8 @@ if settings.log_level:
 model = SentimentModel(settings.model_dir)
 
 
-@inference_duration.time()
 def infer(batch: Sequence[Tokens]) -> list[bytes]:
-    inference_batch_size.observe(len(batch))
-    return [to_json(scores) for scores in model.predict(batch)]
+    return list(map(to_json, model.predict(batch)))
 
 
 batcher = Batcher(infer, settings.inference_threads, settings.batch_tokens, settings.max_queue_seconds)
@@ -107,10 +105,7 @@ async def predict_texts(texts: list[str]) -> list[bytes]:
 
 
 @app.post(
-    "/predict",
-    summary="Classify the sentiment of texts",
-    response_model=Predictions,
-    responses=INVALID | BODY_ERRORS | OVERLOADED,
+    "/predict", summary="Classify texts", response_model=Predictions, responses=INVALID | BODY_ERRORS | OVERLOADED
 )
 async def predict(batch: Texts, request: Request) -> Response:
     async def compute(texts: list[str]) -> list[bytes]:
@@ -130,8 +125,7 @@ app.routes.insert(0, app.routes.pop())  # the router tries /predict before /docs
 @app.get("/", summary="Describe the service")
 async def root() -> Service:
     paths = ["/health", "/health/live", "/health/ready", "/predict", "/metrics", "/docs"]
-    threads = settings.inference_threads
-    return Service(name=app.title, version=app.version, paths=paths, inference_threads=threads)
+    return Service(name=app.title, version=app.version, paths=paths, inference_threads=settings.inference_threads)
 
 
 @app.get("/health/live", summary="Report whether the inference threads run", responses=UNAVAILABLE)

@@ -14,22 +14,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .cache import Cache
 
 # A hit takes about 1 ms, a text 3 ms, 1,000 texts 1 s; the deadline is 10 s.
-DURATION_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+TIME_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
 TOKEN_BUCKETS = (16, 32, 64, 128, 256, 512)
 LABELS = ("handler", "method", "status")
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 requests = Counter("http_requests_total", "Requests whose response is complete", LABELS)
-request_duration = Histogram("http_request_duration_seconds", "Time of a request", LABELS, buckets=DURATION_BUCKETS)
+request_duration = Histogram("http_request_duration_seconds", "Time of a request", LABELS, buckets=TIME_BUCKETS)
 requests_in_progress = Gauge("http_requests_in_progress", "Requests whose response is not complete")
-inference_duration = Histogram(
-    "model_inference_duration_seconds", "Time of a call of the model", buckets=DURATION_BUCKETS
-)
+inference_duration = Histogram("model_inference_duration_seconds", "Time of a call of the model", buckets=TIME_BUCKETS)
 inference_batch_size = Histogram("model_inference_batch_size", "Items in a call of the model", buckets=BATCH_BUCKETS)
 queue_texts = Gauge("batcher_queue_texts", "Texts that wait for an inference thread")
 estimated_queue_seconds = Gauge("batcher_estimated_queue_seconds", "Estimated queueing time of a new text")
-queue_duration = Histogram("batcher_queue_seconds", "Queueing time of a text", buckets=DURATION_BUCKETS)
+queue_duration = Histogram("batcher_queue_seconds", "Queueing time of a text", buckets=TIME_BUCKETS)
 batch_tokens = Histogram("batcher_batch_tokens", "Tokens of a batch, padding included", buckets=TOKEN_BUCKETS)
 padding_tokens = Counter("batcher_padding_tokens_total", "Tokens that are padding")
 shared_texts = Counter("batcher_shared_texts_total", "Texts that were already waiting or computed (single-flight)")

@@ -113,5 +113,6 @@ def test_failing_model_is_500_without_a_reason_and_one_traceback_in_the_log(tmp_
     with open(tmp_path / "log", "w") as log, server(log, MODEL_PATH=str(path), LOG_LEVEL="ERROR") as (port, _):
         response = httpx2.post(f"http://127.0.0.1:{port}/predict", json={"data": test_set[0][:1]}, trust_env=False)
     assert (response.status_code, response.json()) == (500, {"detail": "Internal Server Error"})
+    assert response.headers["connection"] == "close"  # the server closes it: a second request on it would be lost
     text = (tmp_path / "log").read_text()
     assert (text.count("ValueError: X has 8 features"), text.count("INFO:")) == (1, 0)
