@@ -47,7 +47,7 @@ async def exception_handler(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException):
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
     if not isinstance(error, RequestValidationError):
-        return JSONResponse({"detail": "Internal Server Error"}, 500)  # the server logs the traceback
+        return JSONResponse({"detail": "Internal Server Error"}, 500, {"Connection": "close"})  # as the server does
     detail = []  # without pydantic's `input`, the client's value, which may be private
     for item in error.errors()[:MAX_ERRORS]:
         loc = [part[:MAX_LOC_LENGTH] if isinstance(part, str) else part for part in item["loc"]]

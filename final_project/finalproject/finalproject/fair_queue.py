@@ -22,7 +22,7 @@ class Request:
     """A request for the results of some texts. `future` gets the list of results, or the exception of one of them."""
 
     def __init__(self, size: int) -> None:
-        self.texts: list["Text"] = []
+        self.texts: list[Text] = []
         self.results: list[Any] = [None] * size
         self.missing = size
         self.future = asyncio.get_running_loop().create_future()

@@ -24,9 +24,13 @@ class FastRoute(APIRoute):
             await super().handle(scope, receive, send)
             return
         message = await receive()  # limits.py has read the whole body
+        if message["type"] == "http.disconnect":
+            return
         try:
             batch = self._model.model_validate_json(message["body"])
         except ValidationError:  # not JSON, or a validation error, or nested too deep
+            batch = None
+        if not batch:  # outside of the except block: the response must not refer to the error, which refers to the body
             json_type = (b"content-type", b"application/json")  # `curl -d` declares a form
             scope["headers"] = [json_type, *(header for header in scope["headers"] if header[0] != b"content-type")]
             await super().handle(scope, receive_first([message], receive), send)

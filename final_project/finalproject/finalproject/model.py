@@ -69,4 +69,6 @@ class SentimentModel:
         (logits,) = self._session.run(["logits"], inputs(texts))
         exp_logits = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         probabilities = (exp_logits / exp_logits.sum(axis=1, keepdims=True)).round(4).tolist()
-        return [[Score(label=label, score=p) for label, p in zip(self.labels, row, strict=True)] for row in probabilities]
+        return [
+            [Score(label=label, score=p) for label, p in zip(self.labels, row, strict=True)] for row in probabilities
+        ]
