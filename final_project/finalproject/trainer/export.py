@@ -1,15 +1,15 @@
-"""python -m trainer.export --model FOLDER: a sequence classifier of Hugging Face as the four files that serve it.
+"""Exports a sequence classifier of Hugging Face as the files that the service loads: `python -m trainer.export MODEL`.
 
-FOLDER may also be a name on the Hugging Face hub, where that can be reached, such as
+MODEL is a folder, or the name of a model on the Hugging Face Hub, for example
 distilbert/distilbert-base-uncased-finetuned-sst-2-english.
 """
 
 import argparse
-import hashlib
 import json
 import logging
 import sys
 import tempfile
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
+from finalproject.errors import StartupError
 from finalproject.model import FILES, SentimentModel, inputs
 
-from . import data
-from .fuse import fused
-from .quantise import quantise
+from .fuse import optimize_graph
+from .quantize import quantize
 
+PACKAGES = ("onnx", "onnxruntime", "tokenizers", "torch", "transformers")
 SAMPLE = ["A text.", "And another one: longer than the first, which is padded."]
 
 
@@ -37,14 +38,14 @@ class Logits(nn.Module):
         return logits
 
 
-def export(model: PreTrainedModel, to: Path) -> None:
-    """ONNX of logits (n, labels), from ids and mask (n, tokens), in float32."""
+def export_onnx(model: PreTrainedModel, path: Path) -> None:
+    """Writes the model in float32: from token ids and attention mask (texts, tokens) to logits (texts, labels)."""
     ids = torch.arange(6).repeat(2, 1)
-    shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    shape = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
     torch.onnx.export(
-        Logits(model.eval()),
+        Logits(model).eval(),
         (ids, torch.ones_like(ids)),
-        to,
+        path,
         input_names=["input_ids", "attention_mask"],
         output_names=["logits"],
         dynamic_shapes=(shape, shape),
@@ -54,72 +55,64 @@ def export(model: PreTrainedModel, to: Path) -> None:
     )
 
 
-def forget(network: onnx.ModelProto) -> None:
-    """The exporter notes where in the source each operation comes from, by paths of the machine it runs on."""
-    graph = network.graph
-    for part in (network, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+def strip_metadata(model: onnx.ModelProto) -> None:
+    """Removes the exporter's notes: they contain paths of the machine that exported the model."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
         part.ClearField("metadata_props")
 
 
-def write(folder: str, to: Path, texts: list[str] | None) -> None:
-    """The four files; int8 when there are texts to choose the ranges by, else float32."""
-    model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    pieces = tokenizer.backend_tokenizer
-    pieces.no_padding()
-    pieces.enable_truncation(min(tokenizer.model_max_length, model.config.max_position_embeddings))
-    to.mkdir(parents=True, exist_ok=True)
-    pieces.save(str(to / "tokenizer.json"), pretty=False)
-    labels = {"id2label": model.config.id2label, "model_type": model.config.model_type}
-    (to / "config.json").write_text(json.dumps(labels, indent=2) + "\n")
+def export(name: str, out: Path, calibration: list[str] | None) -> None:
+    """Writes the files to `out`: in int8 if there are calibration texts, otherwise in float32."""
+    model = AutoModelForSequenceClassification.from_pretrained(name, attn_implementation="eager")
+    transformers_tokenizer = AutoTokenizer.from_pretrained(name)
+    tokenizer = transformers_tokenizer.backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(min(transformers_tokenizer.model_max_length, model.config.max_position_embeddings))
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(out / "tokenizer.json"), pretty=False)
+    config = {"id2label": model.config.id2label, "model_type": model.config.model_type}
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     with tempfile.TemporaryDirectory() as temporary:
-        export(model, Path(temporary) / "float.onnx")
-        network = fused(Path(temporary) / "float.onnx", inputs([text.ids for text in pieces.encode_batch(SAMPLE)]))
-    if texts is not None:
-        network = quantise(network, [text.ids for text in pieces.encode_batch(texts)])
-    forget(network)
-    onnx.save(network, to / "model.onnx")
-    files = [(to / name).read_bytes() for name in FILES]
-    manifest = {
-        "sha256": hashlib.sha256(b"".join(files)).hexdigest(),
-        "bytes": sum(map(len, files)),
-        "versions": {name: version(name) for name in ("onnx", "onnxruntime", "tokenizers", "torch", "transformers")},
-    }
-    (to / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-    SentimentModel(to)  # the end, in a line, if they cannot be served
+        path = Path(temporary) / "float32.onnx"
+        export_onnx(model, path)
+        onnx_model = optimize_graph(path, inputs([encoding.ids for encoding in tokenizer.encode_batch(SAMPLE)]))
+    if calibration is not None:
+        onnx_model = quantize(onnx_model, [encoding.ids for encoding in tokenizer.encode_batch(calibration)])
+    strip_metadata(onnx_model)
+    onnx.save(onnx_model, out / "model.onnx")
+    write_manifest(out, Path(name) / "data.json")
+    SentimentModel(out)  # raises a StartupError if the service cannot load it
 
 
-def score(folder: Path, source: str) -> None:
-    """Adds to the manifest what the data was and how many of SST-2's dev sentences the files are right about."""
-    dev = data.read("dev", source)
-    model = SentimentModel(folder)
-    answers = [model.predict(model.encode([text]))[0] for text, _ in dev]
-    right = sum(
-        (scores[1]["score"] > scores[0]["score"]) == label for scores, (_, label) in zip(answers, dev, strict=True)
-    )
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["data"] = {"source": data.SOURCE, "sha256": data.DIGESTS}
-    manifest["scores"] = {"accuracy_dev": round(right / len(dev), 4), "right": right, "of": len(dev)}
+def write_manifest(folder: Path, data: Path) -> None:
+    """Writes manifest.json. `data`: what trainer.train writes about the training data, if it exists."""
+    contents = {name: (folder / name).read_bytes() for name in FILES}
+    files = {name: {"sha256": sha256(content).hexdigest(), "size": len(content)} for name, content in contents.items()}
+    manifest = {"files": files, "versions": {name: version(name) for name in PACKAGES}}
+    if data.exists():
+        manifest["data"] = json.loads(data.read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def configure_logging() -> None:
+    """Shows the messages of this package, and only the errors of others."""
+    logging.basicConfig(format="%(message)s", level=logging.ERROR)
+    logging.getLogger("trainer").setLevel(logging.INFO)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a folder, or a name on the hub")
-    parser.add_argument("--dev", help="SST-2's archive or dev.tsv: the score on it goes into the manifest")
-    parser.add_argument("--to", type=Path, default=Path("model"), help="the folder to write; default: model")
-    parser.add_argument(
-        "--texts", type=Path, help="one text a line, like those to come: makes it int8; default: float32"
-    )
-    words = parser.parse_args()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    parser.add_argument("model", help="a folder, or a name on the Hugging Face Hub")
+    parser.add_argument("--out", type=Path, default=Path("model"), help="folder to write; default: model")
+    parser.add_argument("--calibration", type=Path, help="typical texts, one per line: quantizes the model to int8")
+    arguments = parser.parse_args()
+    configure_logging()
     try:
-        texts = words.texts.read_text().splitlines() if words.texts else None
-        write(words.model, words.to, texts)
-        if words.dev:
-            score(words.to, words.dev)
-    except OSError as error:
-        sys.exit(f"{words.model} cannot be exported: {str(error).splitlines()[0]}")
+        calibration = arguments.calibration.read_text().splitlines() if arguments.calibration else None
+        export(arguments.model, arguments.out, calibration)
+    except (OSError, StartupError) as error:
+        sys.exit(f"cannot export {arguments.model}: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

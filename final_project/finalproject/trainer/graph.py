@@ -1,7 +1,11 @@
-"""A network of ONNX while it is rewritten: its nodes in order, its weights by name."""
+"""An ONNX model that can be rewritten: its nodes in order, and its weights by name.
+
+A *node* is one operation. A *value* is a named input or output of nodes. See https://onnx.ai/onnx/intro/concepts.html
+"""
 
 import copy
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,16 +14,17 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-Feed = dict[str, NDArray[np.int64]]  # inputs of the network by name
+Inputs = dict[str, NDArray[np.int64]]  # of the model, by name
+Pass = Callable[[onnx.ModelProto], onnx.ModelProto]  # a rewrite of a model
 MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operations
 
 
 class Graph:
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._graph, self._opsets, self._version = model.graph, model.opset_import, model.ir_version
+        self._graph, self._opsets, self._ir_version = model.graph, model.opset_import, model.ir_version
         self._nodes = [copy.deepcopy(node) for node in model.graph.node]
         for node in self._nodes:
-            node.name = ""  # so that a copy of it need not find another
+            node.name = ""  # names must be unique, and a pass may copy a node
         self.weights: dict[str, NDArray[Any]] = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
         }
@@ -27,44 +32,57 @@ class Graph:
     def nodes(self, *operations: str) -> list[onnx.NodeProto]:
         return [node for node in self._nodes if node.op_type in operations]
 
-    def source(self, value: str) -> onnx.NodeProto | None:
-        """The node that makes it; None: it is a weight, or comes from outside."""
+    def producer(self, value: str) -> onnx.NodeProto | None:
+        """The node that computes the value. None: it is a weight or an input of the model."""
         return next((node for node in self._nodes if value in node.output), None)
 
     def insert(self, before: onnx.NodeProto, *new: onnx.NodeProto) -> None:
-        at = self._nodes.index(before)
-        self._nodes[at:at] = new
+        index = self._nodes.index(before)
+        self._nodes[index:index] = new
 
     def replace(self, old: onnx.NodeProto, *new: onnx.NodeProto) -> None:
         self.insert(old, *new)
         self._nodes.remove(old)
 
     def model(self) -> onnx.ModelProto:
-        """Without the nodes and weights that nothing uses any more."""
+        """The model, without the nodes and weights that no output depends on."""
         used, nodes = {output.name for output in self._graph.output}, []
         for node in reversed(self._nodes):
             if used.intersection(node.output):
                 nodes.append(node)
                 used.update(node.input)
         weights = [numpy_helper.from_array(weight, name) for name, weight in self.weights.items() if name in used]
-        graph = helper.make_graph(nodes[::-1], "network", self._graph.input, self._graph.output, weights)
-        opsets = [some for some in self._opsets if some.domain != MICROSOFT]
+        graph = helper.make_graph(nodes[::-1], "model", self._graph.input, self._graph.output, weights)
+        opsets = [opset for opset in self._opsets if opset.domain != MICROSOFT]
         return helper.make_model(
-            graph, opset_imports=[*opsets, helper.make_opsetid(MICROSOFT, 1)], ir_version=self._version
+            graph, opset_imports=[*opsets, helper.make_opsetid(MICROSOFT, 1)], ir_version=self._ir_version
         )
 
 
+def graph_pass(rewrite: Callable[[Graph], None]) -> Pass:
+    """Makes a pass of a function that changes a graph in place."""
+
+    @functools.wraps(rewrite)
+    def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+        graph = Graph(model)
+        rewrite(graph)
+        return graph.model()
+
+    return apply
+
+
 def axis(node: onnx.NodeProto) -> int:
-    """Of an operation whose axis is 0 where it is not said, as Gather's."""
+    """The attribute `axis` of a node, for operations whose default is 0, such as Gather."""
     return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
 
 
-def run(model: onnx.ModelProto, feeds: list[Feed], values: list[str]) -> Iterator[list[NDArray[np.float32]]]:
-    """What these values are for each input: outputs, or such as lie between two nodes."""
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    between = set(values) - {output.name for output in model.graph.output}
-    shown.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in between)
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
-    for feed in feeds:
-        yield session.run(values, feed)
+def run(model: onnx.ModelProto, batches: list[Inputs], values: list[str]) -> Iterator[list[NDArray[np.float32]]]:
+    """The values for each batch. They may be outputs of the model or of any node in it."""
+    model_with_outputs = onnx.ModelProto()
+    model_with_outputs.CopyFrom(model)
+    inner = set(values) - {output.name for output in model.graph.output}
+    new_outputs = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in inner)
+    model_with_outputs.graph.output.extend(new_outputs)
+    session = onnxruntime.InferenceSession(model_with_outputs.SerializeToString(), providers=["CPUExecutionProvider"])
+    for batch in batches:
+        yield session.run(values, batch)

