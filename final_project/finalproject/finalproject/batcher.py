@@ -6,8 +6,8 @@ contain is computed once, and each of them gets its result as soon as it is comp
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -49,6 +49,19 @@ class Batcher(Generic[Result]):
             raise InferenceStopped
         if self.queue_seconds(tokens) > self._max_seconds:
             raise QueueFull
+
+    @contextmanager
+    def reserve(self, tokens: int) -> Iterator[None]:
+        """Counts as a waiting request, while its texts are tokenized. Raises as `admit`."""
+        request = object()
+        with self._lock:
+            self.admit(tokens)
+            self._queue.waiting_tokens[request] = tokens
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._queue.waiting_tokens[request]
 
     async def __call__(self, texts: list[Tokens]) -> list[Result]:
         """Raises QueueFull or InferenceStopped, or what `predict` raises for a batch with one of the texts. If it is

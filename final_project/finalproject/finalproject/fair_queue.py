@@ -56,7 +56,7 @@ class FairQueue:
         self._numbers = count()
         self.texts: list[Text] = []  # sorted by position
         self.virtual_time = 0.0
-        self.waiting_tokens: Counter[Request] = Counter()
+        self.waiting_tokens: Counter[object] = Counter()  # by request
 
     def add(self, tokens: Tokens, start: float) -> Text:
         text = Text(tokens, start, next(self._numbers))

@@ -1,7 +1,6 @@
 """Limits on what one request may cost. The README names the attack that each limit stops."""
 
 import asyncio
-import json
 import re
 
 from fastapi.responses import JSONResponse
@@ -12,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .overload import SHED
 
 MAX_STRUCTURE = 100  # colons and opening brackets outside of strings; a valid body has 3
-STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # possessive: without backtracking
+STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'  # possessive: without backtracking
+ABOVE_MAX = re.compile(rb'(?:[^":[{]*+(?:%b[^":[{]*+)*+[:[{]){%d}' % (STRING, MAX_STRUCTURE + 1), re.DOTALL)
 MAX_CONCURRENT_BODIES = 4
 SLOT_TIMEOUT_SECONDS = 1
 UPLOAD_TIMEOUT_SECONDS = 10
@@ -21,13 +21,11 @@ TOO_SLOW = JSONResponse({"detail": "The upload took too long"}, 408, {"Connectio
 TOO_MANY_FIELDS = JSONResponse({"detail": [{"loc": ["body"], "msg": "Too many fields", "type": "too_long"}]}, 422)
 
 
-def structure(body: bytes) -> int:
-    """Colons and opening brackets outside of strings. The search for strings takes 60 ms for 4 MiB."""
-    if b"\0" in body:  # UTF-16 or UTF-32, which FastAPI's parser accepts
-        body = body.decode(json.detect_encoding(body), "replace").encode()
-    if body.count(b":") + body.count(b"[") + body.count(b"{") > MAX_STRUCTURE:
-        body = STRING.sub(b"", body)
-    return body.count(b":") + body.count(b"[") + body.count(b"{")
+def too_many_fields(body: bytes) -> bool:
+    """Whether the structure is above the maximum. The search takes at most 60 ms for 4 MiB, and no memory."""
+    if body.count(b":") + body.count(b"[") + body.count(b"{") <= MAX_STRUCTURE:
+        return False
+    return b"\0" in body or bool(ABOVE_MAX.match(body))  # with a zero byte it is UTF-16, where STRING fails
 
 
 class BodyLimits:
@@ -65,7 +63,7 @@ class BodyLimits:
             async with asyncio.timeout(UPLOAD_TIMEOUT_SECONDS):
                 body = await Request(scope, receive).body()
             messages.append({"type": "http.request", "body": body})
-            if structure(body) > MAX_STRUCTURE:
+            if too_many_fields(body):
                 app = TOO_MANY_FIELDS
             del body  # its memory, while the texts wait in the queue
         except TimeoutError:

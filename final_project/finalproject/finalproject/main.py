@@ -29,6 +29,7 @@ from .schemas import Predictions, Texts
 from .settings import get_settings
 from .shutdown import ConnectionDraining
 
+CHARACTERS_PER_TOKEN = 4  # of English texts
 settings = get_settings()
 if settings.log_level:
     for name in ("uvicorn.access", "uvicorn.error"):
@@ -94,8 +95,9 @@ async def encode(texts: list[str]) -> list[Tokens]:
     if sum(map(len, texts)) < 20_000:  # characters, which take 10 ms
         return [tuple(tokens) for tokens in model.encode(texts)]
     loop, encoded = asyncio.get_running_loop(), []
-    for at in range(0, len(texts), 20):
-        encoded += await loop.run_in_executor(tokenizer_thread, model.encode, texts[at : at + 20])
+    with batcher.reserve(sum(map(len, texts)) // CHARACTERS_PER_TOKEN):
+        for at in range(0, len(texts), 20):
+            encoded += await loop.run_in_executor(tokenizer_thread, model.encode, texts[at : at + 20])
     return [tuple(tokens) for tokens in encoded]
 
 
