@@ -8,7 +8,7 @@ virtual time by its tokens, divided by the number of requests that wait. So 1,00
 import asyncio
 from bisect import insort
 from collections import Counter
-from itertools import count, islice
+from itertools import count, islice, repeat
 from operator import attrgetter
 from time import perf_counter
 from typing import Any
@@ -103,4 +103,4 @@ class FairQueue:
 
     def tokens_before(self, tokens: int) -> int:
         """The number of tokens that are computed before a new request with `tokens` tokens is complete."""
-        return sum(min(waiting, tokens) for waiting in self.waiting_tokens.values())
+        return sum(map(min, self.waiting_tokens.values(), repeat(tokens)))
