@@ -4,7 +4,6 @@ FOLDER has the load.js, at whose head the settings are, and gets results/NAME.js
 threshold is not held.
 """
 
-import contextlib
 import csv
 import json
 import os
@@ -23,12 +22,11 @@ from urllib.request import urlopen
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from timeline import Request, Timeline
-
 K6 = Path(sys.executable).with_name("k6")
 QUANTILES = (1, *range(5, 100, 5), 99, 99.5, 99.9)
 NOT_HELD = 99  # k6's exit code for a threshold
 
+Request = tuple[float, float, str]  # seconds since 1970 of its end, milliseconds, status of the answer
 Result = dict[str, Any]
 
 
@@ -106,16 +104,8 @@ def found(requests: list[Request], sums: Mapping[str, float]) -> Result:
     }
 
 
-def measure(
-    where: Path,
-    name: str,
-    settings: Mapping[str, str],
-    show: bool = False,
-    timeline: Timeline | None = None,
-    kubernetes: str = "",
-) -> Result:
-    """Runs the load.js there, and returns what results/NAME.json then holds. Exits as k6 does if it cannot run. On a
-    cluster, of that version of Kubernetes, several processes may answer, and their counters are not asked for."""
+def measure(where: Path, name: str, settings: Mapping[str, str], show: bool = False) -> Result:
+    """Runs the load.js there, and returns what results/NAME.json then holds. Exits as k6 does if it cannot run."""
     url = settings.get("URL", "http://127.0.0.1:8000")
     words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
     with tempfile.TemporaryDirectory() as kept:
@@ -125,19 +115,17 @@ def measure(
         tags = ["--system-tags", "scenario,status"]  # the others would be half of what k6 writes
         options = [*only, *tags, "--out", f"csv={samples}", *([] if show else ["--quiet"])]
         command = [str(K6), "run", *options, *words, str(where / "load.js")]
-        before, began = Counter[str]() if kubernetes else counters(url), datetime.now(UTC)
-        with timeline or contextlib.nullcontext():
-            done = subprocess.run(command, env=environment, stdout=None if show else subprocess.PIPE)  # noqa: S603
+        before, began = counters(url), datetime.now(UTC)
+        done = subprocess.run(command, env=environment, stdout=None if show else subprocess.PIPE)  # noqa: S603
         if done.returncode not in (0, NOT_HELD):
             sys.exit(done.returncode)
-        requests, sums = read(samples)
-        result = found(requests, sums) | ({"timeline": timeline.of(requests)} if timeline else {})
-    after = before if kubernetes else counters(url)
+        result = found(*read(samples))
+    after = counters(url)
     result = {
         "name": name,
         "date": f"{began:%Y-%m-%d}",
         "machine": machine(),
-        "versions": versions(url) | ({"kubernetes": kubernetes} if kubernetes else {}),
+        "versions": versions(url),
         "command": " ".join(["k6 run", *words, "load.js"]),
         "settings": dict(settings),
         "thresholds_held": done.returncode == 0,

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 HERE = Path(__file__).resolve().parent
-LAB_4, FINAL = HERE.parent / "lab_4" / "lab4", HERE.parent / "final_project" / "finalproject"
+LAB_4 = HERE.parent / "lab_4" / "lab4"
 
 
 def free_port() -> int:

@@ -1,6 +1,6 @@
-"""The runs behind both Findings.md but for the cluster's and the hour's: `python -m bench.experiments [NAME ...]`.
+"""The runs behind Findings.md: `python -m bench.experiments [NAME ...]`.
 
-In 45 minutes. NAME is one of those below; with none, all. SECONDS (60) of a run and ROUNDS (3) can be set. Runs that
+In 35 minutes. NAME is one of those below; with none, all. SECONDS (60) of a run and ROUNDS (3) can be set. Runs that
 are compared alternate, so that a slow moment of the machine falls on all of them.
 """
 
@@ -9,18 +9,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from .final_project import final_cache_rates, final_past_capacity
 from .lab_4 import batches, cache_rates, cost_of_a_miss, invalid_rate, past_capacity
 
-ALL: list[Callable[[Path], None]] = [
-    cache_rates,
-    invalid_rate,
-    cost_of_a_miss,
-    past_capacity,
-    batches,
-    final_cache_rates,
-    final_past_capacity,
-]
+ALL: list[Callable[[Path], None]] = [cache_rates, invalid_rate, cost_of_a_miss, past_capacity, batches]
 EXPERIMENTS = {each.__name__.replace("_", "-"): each for each in ALL}
 
 

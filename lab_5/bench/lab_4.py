@@ -4,10 +4,11 @@ import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from services import FINAL, HERE, LAB_4, service, valkey
+from services import HERE, LAB_4, service, valkey
 
 from .run import ROUNDS, SECONDS, runner
 
+BATCHER = HERE.parent / "final_project" / "finalproject"  # for bench/batched.py
 CACHE_RATES = ("0", "0.5", "1")
 OPEN = {"SHAPE": "open", "RATE": "200"}
 INVALID_RATES = ("0", "0.03")
@@ -23,7 +24,7 @@ def lab_4(folder: Path, redis: str = "") -> AbstractContextManager[str]:
 
 def variant(app: str, folder: Path, **environment: str) -> AbstractContextManager[str]:
     """In lab_4's environment, and found from here."""
-    return service(LAB_4, app, folder / "log", HERE, PYTHONPATH=f"{LAB_4}{os.pathsep}{FINAL}", **environment)
+    return service(LAB_4, app, folder / "log", HERE, PYTHONPATH=f"{LAB_4}{os.pathsep}{BATCHER}", **environment)
 
 
 def cache_rates(folder: Path) -> None:

@@ -5,23 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from measure import Result, measure
-from timeline import Timeline
 
 SECONDS, ROUNDS = int(os.environ.get("SECONDS", "60")), int(os.environ.get("ROUNDS", "3"))
 ANY = {"P95": "600000", "P99": "600000"}  # these are to be found out
 
 
 def runner(where: Path) -> Callable[..., Result]:
-    def run(
-        name: str,
-        url: str,
-        seconds: float = SECONDS,
-        timeline: Timeline | None = None,
-        kubernetes: str = "",
-        **settings: str,
-    ) -> Result:
+    def run(name: str, url: str, seconds: float = SECONDS, **settings: str) -> Result:
         given = {"URL": url, **ANY, **settings, "DURATION": f"{max(2, round(seconds))}s"}
-        result = measure(where, name, given, timeline=timeline, kubernetes=kubernetes)
+        result = measure(where, name, given)
         of = result["milliseconds"]
         said = f"{result['requests_per_second']:7.1f} requests/s, p50 {of['50']} ms, p99 {of['99']} ms"
         print(f"{name:24} {said}  {result['answers']}", flush=True)

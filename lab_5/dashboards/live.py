@@ -1,6 +1,6 @@
-"""The two services, Valkey and Prometheus, as processes of this one: what the pictures and the tests look at.
+"""lab_4's service, Valkey and Prometheus, as processes of this one: what the picture and the tests look at.
 
-A third service is lab_4's again, with all that can go wrong: no Redis, and a model that was never fitted.
+A second service is lab_4's again, with all that can go wrong: no Redis, and a model that was never fitted.
 """
 
 import contextlib
@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services import FINAL, HERE, LAB_4, answers, free_port, python, running, said, service, valkey, wait_for
+from services import HERE, LAB_4, answers, free_port, python, running, said, service, valkey, wait_for
 
 RULES = HERE / "rules"
-SLOW = {"INFERENCE_THREADS": "1", "DEADLINE_SECONDS": "4"}  # so that 2,000 long texts are too many anywhere
 
 UNFITTED = """
 import joblib, sklearn, sys
@@ -30,7 +29,6 @@ class Live:
 
     prometheus: str
     lab_4: str
-    final_project: str
     broken: str
 
 
@@ -74,10 +72,6 @@ def live(folder: Path) -> Iterator[Live]:
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(valkey(folder))
         lab_4 = stack.enter_context(service(LAB_4, "src.main:app", folder / "lab_4.log", LAB_4, REDIS_URL=redis))
-        final = stack.enter_context(
-            service(FINAL, "finalproject.main:app", folder / "final.log", FINAL, REDIS_URL=redis, **SLOW)
-        )
         model = {"MODEL_PATH": str(unfitted(folder)), "REDIS_URL": "redis://127.0.0.1:9"}  # where nothing listens
         broken = stack.enter_context(service(LAB_4, "src.main:app", folder / "broken.log", LAB_4, **model))
-        targets = {"housing": [lab_4, broken], "sentiment": [final]}
-        yield Live(stack.enter_context(prometheus(folder, targets)), lab_4, final, broken)
+        yield Live(stack.enter_context(prometheus(folder, {"housing": [lab_4, broken]})), lab_4, broken)

@@ -19,13 +19,11 @@ class Panel:
 
 def rows(of: Service) -> dict[str, list[Panel]]:
     """By the title of the row."""
-    queue = {"Queue": _queue(of), "Batches": _batches(of)} if of.batcher else {}
     return {
         "Traffic": _traffic(of),
         "Errors": _errors(of),
         "Latency": _latency(of),
         "Cache": _cache(of),
-        **queue,
         "Model": _model(of),
         "Saturation": _saturation(of),
     }
@@ -49,7 +47,6 @@ def _traffic(of: Service) -> list[Panel]:
 
 
 def _errors(of: Service) -> list[Panel]:
-    full = {"429": of.answers('status="429"')} if of.batcher else {}
     invalid, other = of.answers('status="422"'), of.answers('status=~"4..", status!~"422|429"')
     failed = "Of all answers, those that failed by the server's fault: each 500 is in its log."
     refused = "Of all answers, those that failed by the caller's: 422 is no valid request"
@@ -58,8 +55,8 @@ def _errors(of: Service) -> list[Panel]:
         Panel(
             "Refused",
             "percentunit",
-            f"{refused}, 429 came when too many texts waited." if of.batcher else f"{refused}.",
-            {"422": invalid, **full, "other 4xx": other},
+            f"{refused}.",
+            {"422": invalid, "other 4xx": other},
         ),
     ]
 
@@ -82,28 +79,6 @@ def _cache(of: Service) -> list[Panel]:
         Panel("Asked for", "ops", f"Hits and misses are counted by {of.items}.", {"hits": hits, "misses": misses}),
         Panel("Hit share", "percentunit", "What came from Redis.", {"hits": f"{hits} / ({hits} + {misses})"}),
         Panel("Cache errors", "ops", fails, {"errors": errors}),
-    ]
-
-
-def _queue(of: Service) -> list[Panel]:
-    waits = {f"p{share * 100:.0f}": of.quantile(share, "batcher_wait_seconds") for share in (0.5, 0.99)}
-    waiting = f"sum by (instance) ({of.of('batcher_waiting')})"
-    refused = {"429": of.per_second("batcher_rejected_total")}
-    return [
-        Panel(
-            "Waiting", "short", "Texts that wait for the model; QUEUE_TEXTS is the limit.", {"{{instance}}": waiting}
-        ),
-        Panel("Wait", "s", "How long a text waited; estimated within a bucket of the histogram.", waits),
-        Panel("Too many waited", "reqps", "Requests that got 429: more pods, or fewer requests.", refused),
-    ]
-
-
-def _batches(of: Service) -> list[Panel]:
-    padding = {"padding": of.ratio("batcher_padding_tokens_total", "batcher_batch_tokens_sum")}
-    tokens = {"mean": of.mean("batcher_batch_tokens")}
-    return [
-        Panel("Tokens of a batch", "short", "With padding; at most BATCH_TOKENS, or one long text.", tokens),
-        Panel("Padding", "percentunit", "Of a batch's tokens, those that only fill: work for nothing.", padding),
     ]
 
 
@@ -130,9 +105,8 @@ def _saturation(of: Service) -> list[Panel]:
     processor = of.per_second("process_cpu_seconds_total", by="instance")
     memory = f"sum by (instance) ({of.of('process_resident_memory_bytes')})"
     busy = of.per_second("model_inference_duration_seconds_sum", by="instance")
-    threads = "which has a thread for each CPU" if of.batcher else "which has one thread"
     return [
         Panel("CPU", "percentunit", "Of one CPU, by process: event loop and model.", {"{{instance}}": processor}),
         Panel("Memory", "bytes", "Resident, by process.", {"{{instance}}": memory}),
-        Panel("Model at work", "percentunit", f"Share of the time, {threads}.", {"{{instance}}": busy}),
+        Panel("Model at work", "percentunit", "Share of the time, which has one thread.", {"{{instance}}": busy}),
     ]

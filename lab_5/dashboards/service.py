@@ -1,4 +1,4 @@
-"""The two services that have a dashboard, and the queries that one asks of a service's metrics."""
+"""The service that has a dashboard, and the queries that one asks of a service's metrics."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,6 @@ class Service:
     title: str
     job: str
     items: str  # what a request is about, and what the cache and the model count
-    batcher: bool
 
     def of(self, metric: str, *matchers: str) -> str:
         all_matchers = ", ".join((f'job="{self.job}"', f'namespace=~"{NAMESPACE}"', *matchers))
@@ -36,6 +35,5 @@ class Service:
         return f"({these} or 0 * {everything}) / {everything}"
 
 
-LAB_4 = Service("lab_4", "lab_4: house values", "housing", "block groups", batcher=False)
-FINAL_PROJECT = Service("final_project", "final_project: sentiment", "sentiment", "texts", batcher=True)
-SERVICES = (LAB_4, FINAL_PROJECT)
+LAB_4 = Service("lab_4", "lab_4: house values", "housing", "block groups")
+SERVICES = (LAB_4,)

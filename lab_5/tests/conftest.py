@@ -11,7 +11,7 @@ os.environ["no_proxy"] = ",".join(filter(None, ["127.0.0.1", os.environ.get("no_
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """Both services, with Valkey, a third one that is broken, and a Prometheus that asks them every second."""
+    """The service, with Valkey, a second one that is broken, and a Prometheus that asks them every second."""
     if missing():
         pytest.skip(missing())
     folder: Path = tmp_path_factory.mktemp("live")
