@@ -16,6 +16,7 @@ from .fair_queue import FairQueue, Request, Text, Tokens
 from .overload import InferenceStopped, QueueFull
 
 DECAY = 0.95  # the rate is that of the last 20 batches
+MARGIN = 1.25  # of 100 requests, 99 wait at most this factor longer than the mean
 
 
 class Batcher:
@@ -40,7 +41,7 @@ class Batcher:
         default takes 1 us, whatever the length of the queue."""
         mean = self._tokens / self._count
         before = len(self._queue.waiting_tokens) * mean if tokens is None else self._queue.tokens_before(tokens)
-        return before * self._seconds / self._tokens / self._threads
+        return MARGIN * before * self._seconds / self._tokens / self._threads
 
     def admit(self, tokens: int | None = None) -> None:
         """Raises QueueFull or InferenceStopped."""
