@@ -5,7 +5,7 @@
 # their output is the last.
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
-slow_tests='test_cluster.py test_cluster_final.py test_minikube.py test_readmes_docker.py' image_tests=test_images.py
+slow_tests='test_cluster.py test_minikube.py test_readmes_docker.py' image_tests=test_images.py
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 

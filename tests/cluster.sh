@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs lab_3's tests on a minikube of 2 nodes, which stays up: tests/cluster.sh   (cluster.yml runs it on GitHub)
+# Runs test_cluster.py on a minikube of 2 nodes, which stays up: tests/cluster.sh   (cluster.yml runs it on GitHub)
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
 

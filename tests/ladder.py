@@ -5,12 +5,14 @@
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LADDER = tomllib.loads((ROOT / "tests" / "ladder.toml").read_text())
@@ -24,39 +26,46 @@ def project_files(folder: Path) -> list[str]:
     return [path for path in sorted(set(output.split("\0")[:-1])) if (folder / path).is_file()]
 
 
-def is_below(path: str, entry: str) -> bool:
-    """Whether an entry of ladder.toml names the file, or a folder above it by a slash at the end."""
-    return path == entry or (entry.endswith("/") and path.startswith(entry))
+def renamed(data: bytes, step: dict[str, Any]) -> bytes:
+    """The path or the content of a file, with the names that the later lab gives to the same things."""
+    for pattern, new in step.get("renames", {}).items():
+        data = re.sub(pattern.encode(), new.encode(), data)
+    return data
 
 
-def copies() -> Iterator[tuple[Path, Path]]:
-    """Pairs of an origin and its copy."""
+def path_of_copy(path: str, step: dict[str, Any]) -> Path:
+    return Path(os.path.normpath(ROOT / step["to"] / renamed(path.encode(), step).decode()))
+
+
+def copies() -> Iterator[tuple[Path, Path, dict[str, Any]]]:
+    """Origins, their copies, and the steps."""
     for step in LADDER["step"]:
         for path in project_files(ROOT / step["from"]):
-            if path not in step["changes"] and not any(is_below(path, drop) for drop in step["drops"]):
-                yield ROOT / step["from"] / path, ROOT / step["to"] / path
+            if path not in step["changes"] and not path.startswith(tuple(step["drops"])):
+                yield ROOT / step["from"] / path, path_of_copy(path, step), step
     for origin, folders in LADDER["shared"].items():
-        yield from ((ROOT / origin, ROOT / folder / Path(origin).name) for folder in folders)
+        yield from ((ROOT / origin, ROOT / folder / Path(origin).name, {}) for folder in folders)
 
 
-def equal(origin: Path, copy: Path) -> bool:
-    """Same bytes and same executable bit. Git tracks no other part of the mode."""
+def equal(origin: Path, copy: Path, step: dict[str, Any]) -> bool:
+    """Same content, but for the names, and same executable bit. Git tracks no other part of the mode."""
     same_mode = copy.is_file() and not (origin.stat().st_mode ^ copy.stat().st_mode) & 0o100
-    return same_mode and origin.read_bytes() == copy.read_bytes()
+    return same_mode and renamed(origin.read_bytes(), step) == copy.read_bytes()
 
 
 def wrong_entries() -> Iterator[str]:
     """Entries of ladder.toml that do not describe the files."""
     for step in LADDER["step"]:
-        earlier, later = ROOT / step["from"], ROOT / step["to"]
+        earlier = ROOT / step["from"]
         for path in step["changes"] + step["drops"]:
             if not (earlier / path).exists():
                 yield f"{path} is listed, but {step['from']} does not have it"
         for path in step["changes"]:
-            if not (later / path).is_file() or equal(earlier / path, later / path):
+            copy = path_of_copy(path, step)
+            if not copy.is_file() or equal(earlier / path, copy, step):
                 yield f"{path} is in `changes`, but {step['to']} does not have its own version"
         for path in step["drops"]:
-            if (later / path).exists():
+            if path_of_copy(path, step).exists():
                 yield f"{path} is in `drops`, but {step['to']} has it"
 
 
@@ -65,15 +74,16 @@ def main() -> int:
     parser.add_argument("--sync", action="store_true", help="write the copies that differ")
     sync = parser.parse_args().sync
     different = False
-    for origin, copy in copies():  # in the order of the ladder: a copy may be the origin of the next one
-        if equal(origin, copy):
+    for origin, copy, step in copies():  # in the order of the ladder: a copy may be the origin of the next one
+        if equal(origin, copy, step):
             continue
         different = True
         names = [str(path.relative_to(ROOT)) for path in (copy, origin)]
         print(f"{names[0]} is written" if sync else f"{names[0]} differs from {names[1]}")
         if sync:
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(origin, copy)  # with its mode
+            copy.write_bytes(renamed(origin.read_bytes(), step))
+            shutil.copymode(origin, copy)
     if different and not sync:
         print("run: python tests/ladder.py --sync (a file that must differ belongs in `changes` in tests/ladder.toml)")
     wrong = list(wrong_entries())

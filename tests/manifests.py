@@ -19,7 +19,7 @@ Manifest = dict[str, Any]
 K8S = {"lab_4": ROOT / "lab_4" / "lab4" / ".k8s", "final_project": ROOT / "final_project" / ".k8s"}
 BUILDS = ["lab_3"] + [f"{lab} {overlay}" for lab in K8S for overlay in ("dev", "prod", "release")]
 COMPONENTS = ("istio", "monitoring+istio", "monitoring+managed-prometheus")
-BUILDS += ["lab_4 autoscaling"] + [f"lab_4 dev {components}" for components in COMPONENTS]
+BUILDS += ["lab_4 autoscaling", "final_project autoscaling"] + [f"lab_4 dev {components}" for components in COMPONENTS]
 MODELS = {
     "networking.istio.io/v1": "cloudcoil.models.istio.networking.v1",
     "security.istio.io/v1": "cloudcoil.models.istio.security.v1",

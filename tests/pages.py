@@ -23,9 +23,7 @@ NOT_RUN = {
     "trainer.train": "takes 6 minutes",
 }
 # test_readmes_docker.py runs the blocks that need Docker, a cluster or a download, or that take longer than 10 s.
-SLOW = re.compile(
-    r"\bdocker\b|run\.sh(?! local)\b|\b(kubectl|minikube)\b|final_project/|/install\.sh|bench\.|sleep \d\d"
-)
+SLOW = re.compile(r"\bdocker\b|run\.sh(?! local)\b|\b(kubectl|minikube)\b|/install\.sh|bench\.|sleep \d\d")
 
 PREAMBLE = r""" # the start of the script with all commands of a page
 exec 2>&1
@@ -61,9 +59,7 @@ def anchors(text: str) -> set[str]:
 def broken_links(page: Path) -> list[str]:
     """Relative links that do not lead to a file of the repository, or not to a heading in it."""
     plain = re.sub(r"`[^`\n]*`", "", prose(page.read_text()))
-    links = re.findall(
-        r"\]\(<?([^)\s>]+)|^ {0,3}\[[^]]+\]: *(\S+)|(?:src|srcset|href)=\"([^\"]+)\"", plain, re.MULTILINE
-    )
+    links = re.findall(r"\]\(<?([^)\s>]+)|^ {0,3}\[[^]]+\]: *(\S+)|(?:src|srcset|href)=\"([^\"]+)\"", plain, re.M)
     return [link for link in map("".join, links) if not re.match(r"[a-z]+:", link) and not link_leads(page, link)]
 
 

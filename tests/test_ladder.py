@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ladder import copies
-from repository import REBUILT, ROOT, files, name
+from repository import LABS, ROOT, files, name
 
 STEP = tomllib.loads((ROOT / "tests" / "ladder.toml").read_text())["step"][-1]
 
@@ -25,7 +25,7 @@ def ladder(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def copy(tmp_path: Path) -> Path:
     """A synchronized copy of the ladder, without the files that git ignores."""
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    for path in files(*map(name, REBUILT), "*install.sh", "tests/ladder.*"):
+    for path in files(*map(name, LABS), "*install.sh", "tests/ladder.*"):
         (tmp_path / name(path)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tmp_path / name(path))
     ladder(tmp_path, "--sync")
@@ -38,15 +38,14 @@ def test_every_copy_equals_its_origin() -> None:
 
 
 def test_drift_is_reported_with_the_command_and_repaired_by_sync(copy: Path) -> None:
-    edited, deleted, executable = (
-        copy / STEP["to"] / path for path in ("install.sh", "tests/test_main.py", "src/__init__.py")
-    )
+    drifted = [f"{STEP['to']}/{path}" for path in ("finalproject/__init__.py", "infra/redis.yaml", "install.sh")]
+    executable, deleted, edited = (copy / path for path in drifted)
     with edited.open("a") as script:
         script.write("# one line more\n")
     deleted.unlink()
     executable.chmod(0o755)
-    (copy / "lab_3" / "lab3" / "new.py").touch()  # git does not track it yet
-    drifted = [f"{STEP['to']}/{path}" for path in ("install.sh", "new.py", "src/__init__.py", "tests/test_main.py")]
+    (copy / STEP["from"] / ".k8s/new.yaml").write_text("housing: src srcset")  # git does not track it yet
+    drifted.insert(0, "final_project/.k8s/new.yaml")
     report = ladder(copy)
     assert report.returncode == 1
     *lines, hint = report.stdout.splitlines()
@@ -54,6 +53,7 @@ def test_drift_is_reported_with_the_command_and_repaired_by_sync(copy: Path) -> 
     assert hint.startswith("run: python tests/ladder.py --sync")
     assert sorted(ladder(copy, "--sync").stdout.splitlines()) == [f"{path} is written" for path in drifted]
     assert ladder(copy).stdout == ""
+    assert (copy / "final_project/.k8s/new.yaml").read_text() == "sentiment: finalproject srcset"
 
 
 def test_wrong_entry_of_the_list_is_reported(copy: Path) -> None:
@@ -67,22 +67,24 @@ def test_wrong_entry_of_the_list_is_reported(copy: Path) -> None:
     assert [path for path, _ in entries] == ["nothing.py", "install.sh", "nothing.py", "src/__init__.py"]
 
 
-@pytest.mark.parametrize(("earlier", "later", "max_new"), [(1, 2, 3), (3, 4, 14)])
-def test_run_sh_of_the_next_lab_only_adds_lines(earlier: int, later: int, max_new: int) -> None:
+@pytest.mark.parametrize(
+    ("earlier", "later", "max_new", "max_removed"),
+    [("lab_1", "lab_2", 3, 0), ("lab_3", "lab_4", 10, 0), ("lab_4", "final_project", 12, 13)],
+)
+def test_run_sh_of_the_next_lab_changes_few_lines(earlier: str, later: str, max_new: int, max_removed: int) -> None:
     """So a test of one of the two scripts holds for both. Lines that name the lab differ."""
-    names = rf"lab_?(?:{earlier}|{later})\b|\b[34]\.1\.0|3008[34]| overlay=\S+|, or \./run\.sh aks[^']*|^# .*"
-    scripts = [re.sub(names, "", (ROOT / f"lab_{lab}" / "run.sh").read_text(), flags=re.M) for lab in (earlier, later)]
+    names = r"\b(lab_?\d|final_?project|src)\b|\b[347]\.[01]\.0|3008\d| overlay=\S+|, or \./run\.sh aks[^']*|^# .*"
+    scripts = [re.sub(names, "", (ROOT / lab / "run.sh").read_text(), flags=re.M) for lab in (earlier, later)]
     difference = difflib.ndiff(scripts[0].splitlines(), scripts[1].splitlines())
-    changed = [line for line in difference if line[0] in "+-" and line[2:]]
-    assert [line for line in changed if line[0] == "-"] == []
-    assert len(changed) <= max_new
+    signs = [line[0] for line in difference if line[2:]]
+    assert signs.count("+") <= max_new
+    assert signs.count("-") <= max_removed
 
 
-@pytest.mark.parametrize("lab", [lab.name for lab in REBUILT])
+@pytest.mark.parametrize("lab", [lab.name for lab in LABS])
 def test_tests_are_at_most_40_percent_of_the_labs_code(lab: str) -> None:
     """Python, shell and Lua that the lab does not copy from an earlier one."""
-    copied = {copy for _, copy in copies()}
-    code = [path for path in files(f"{lab}/*.py", f"{lab}/*.sh", f"{lab}/*.lua") if path not in copied]
+    code = set(files(f"{lab}/*.py", f"{lab}/*.sh", f"{lab}/*.lua")) - {copy for _, copy, _ in copies()}
     lines = {path: len(path.read_text().splitlines()) for path in code}
     tests = sum(count for path, count in lines.items() if "/tests/" in name(path))
     assert tests <= 0.4 * sum(lines.values()), f"{tests} of {sum(lines.values())} lines"

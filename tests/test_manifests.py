@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from manifests import BUILDS, K8S, Manifest, infra_manifests, kustomize, name, rendered, validate
-from repository import ROOT, files, project
+from repository import FINAL, ROOT, files, project
 
 NAME, VERSION = "app.kubernetes.io/name", "app.kubernetes.io/version"
 API, HPA, PDB, MONITOR = "Deployment api", "HorizontalPodAutoscaler api", "PodDisruptionBudget api", "PodMonitor api"
@@ -111,10 +111,10 @@ def test_lab_4_deploys_the_objects_of_lab_3() -> None:
     assert re.sub(differences, "", lab_4) == re.sub(differences, "", lab_3)
 
 
-@pytest.mark.parametrize("build", ["lab_3", "lab_4 dev", "lab_4 prod"])
+@pytest.mark.parametrize("build", ["lab_3", *(f"{lab} {overlay}" for lab in K8S for overlay in ("dev", "prod"))])
 def test_version_of_service_label_and_image_is_the_same(build: str) -> None:
     lab = ROOT / build.split()[0]
-    (version,) = re.findall(r'\bversion="(.+?)"', (project(lab) / "src" / "main.py").read_text())
+    (version,) = re.findall(r'\bversion="(.+?)"', next(project(lab).glob("*/main.py")).read_text())
     image = f"{project(lab).name}:{version}"  # the version is a part of the cache key, too
     assert f" image={image} " in (lab / "run.sh").read_text()
     text = yaml.safe_dump(rendered(build))
@@ -145,9 +145,9 @@ def test_only_overlays_name_a_namespace_and_they_have_at_most_30_lines() -> None
         assert text.count("\n") <= 30 or not is_overlay, path
 
 
-def test_objects_of_lab_5_follow_schemas_and_violate_two_rules_on_purpose() -> None:
+def test_objects_of_experiments_follow_schemas_and_those_on_a_quarter_cpu_violate_two_rules() -> None:
     folder = ROOT / "lab_5" / ".k8s"
-    manifests = infra_manifests("final_project") + kustomize(folder / "quarter")
+    manifests = infra_manifests("final_project") + kustomize(project(FINAL) / "bench/quarter")
     assert [violation.split()[1] for violation in violations(manifests)] == ["CPU", "eviction"]
     rules = json.loads(subprocess.check_output([sys.executable, "-m", "dashboards.rules"], cwd=folder.parent))
     validate([*manifests, *kustomize(folder), rules])

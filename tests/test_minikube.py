@@ -20,19 +20,14 @@ from scripts import Start, commands, until
 LAB = ROOT / "lab_4"
 KUBECTL = "kubectl --context minikube"  # always named: the current context may be production
 NO_METRICS, NO_ROLLOUT = '[[ "$*" != *apiservice* ]]', '[[ "$*" != *rollout* ]]'
-CLEAN_UP = rf"{KUBECTL} .* get pods\n{KUBECTL} delete namespace w255 .*\n"
+ROLL_BACK = rf"((minikube|{KUBECTL}) .*\n)+{KUBECTL} .* get pods\n{KUBECTL} delete namespace w255 .*\n"
 FAILURES = {  # what kubectl and minikube do, the error, and the calls of both after `minikube status`
     "no cluster": ("", "exit 85", "minikube did not start", "minikube start --cni=calico\nminikube delete\n"),
     "stopped cluster": ("", "exit 7", "minikube did not start", "minikube start\nminikube stop\n"),
     "partly running cluster": ("", "exit 4", "minikube runs, but not all of it", ""),
     "failing kubectl": ("exit 1", "", "kubectl cannot connect", f"{KUBECTL} get namespace .*\n"),
     "no metrics": (NO_METRICS, "", "the autoscaler needs a metrics-server", rf"({KUBECTL} get .*\n)+"),
-    "failing rollout": (
-        NO_ROLLOUT,
-        "",
-        "the deployment redis did not",
-        rf"((minikube|{KUBECTL}) .*\n)+{CLEAN_UP}",
-    ),
+    "failing rollout": (NO_ROLLOUT, "", "the deployment redis did not", ROLL_BACK),
 }
 
 
@@ -90,7 +85,7 @@ def test_namespace_of_another_person_is_not_changed(namespace: None, start: Star
 
 @needs_cluster
 @pytest.mark.skipif(os.environ.get("CRDS_READY") != "1", reason="needs the kinds of Istio and Prometheus: CRDS_READY=1")
-@pytest.mark.parametrize("build", ["lab_4 prod", "lab_4 dev istio+hpa+monitoring"])
+@pytest.mark.parametrize("build", ["final_project prod", "lab_4 dev istio+hpa+monitoring"])
 def test_api_server_accepts_every_object(build: str) -> None:
     items = [manifest for manifest in rendered(build) if manifest["kind"] != "Namespace"]
     for manifest in items:

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from pages import PAGES, blocks, broken_links, console_blocks, differences, is_excerpt, prose
-from repository import REBUILT, ROOT, files, name
+from repository import LABS, ROOT, files, name
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
-REBUILT_LABS = [lab / "README.md" for lab in REBUILT]
-REBUILT_PAGES = [ROOT / "README.md", *REBUILT_LABS]
+LAB_PAGES = [lab / "README.md" for lab in LABS]
+EXECUTED_PAGES = [ROOT / "README.md", *LAB_PAGES]
 PARTS = ["Goal", "What is new", "Run it", "Walk-through", "Break it", "Questions", "Reference", "Measured"]
 PARTS += ["Further reading"]
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name)
-each_rebuilt_page = pytest.mark.parametrize("page", REBUILT_PAGES, ids=name)
-each_rebuilt_lab = pytest.mark.parametrize("page", REBUILT_LABS, ids=name)
+each_executed_page = pytest.mark.parametrize("page", EXECUTED_PAGES, ids=name)
+each_lab_page = pytest.mark.parametrize("page", LAB_PAGES, ids=name)
 
 
 def glossary() -> dict[str, str]:
@@ -36,13 +36,13 @@ def test_tests_that_a_page_names_exist(page: Path) -> None:
     assert [test for test in re.findall(r"`(test_\w+)`", page.read_text()) if f"def {test}(" not in code] == []
 
 
-@each_rebuilt_page
+@each_executed_page
 def test_console_blocks_print_what_the_page_shows(page: Path, tmp_path: Path, installed: None) -> None:
     found = differences(page, console_blocks(page, slow=False), tmp_path)
     assert found == [], "\n".join(found)
 
 
-@each_rebuilt_page
+@each_executed_page
 def test_code_on_a_page_is_an_excerpt_of_a_file(page: Path) -> None:
     folder = "." if page.parent == ROOT else page.parent.name
     texts = [path.read_text(errors="ignore") for path in files(folder) if path.suffix != ".md"]
@@ -50,7 +50,7 @@ def test_code_on_a_page_is_an_excerpt_of_a_file(page: Path) -> None:
     assert [block for block in excerpts if not any(is_excerpt(block, text) for text in texts)] == []
 
 
-@each_rebuilt_lab
+@each_lab_page
 def test_lab_page_has_the_nine_parts_and_an_answer_to_every_question(page: Path) -> None:
     text = page.read_text()
     assert re.findall(r"^## (.+)$", prose(text), re.MULTILINE) == PARTS
@@ -59,7 +59,7 @@ def test_lab_page_has_the_nine_parts_and_an_answer_to_every_question(page: Path)
     assert len(re.findall(r"^\d+\. ", questions, re.MULTILINE)) == part.count("<details>") >= 2
 
 
-@each_rebuilt_lab
+@each_lab_page
 def test_new_terms_are_in_the_glossary_and_every_entry_has_a_link(page: Path) -> None:
     """The terms in italics that the part "What is new" introduces."""
     part = prose(page.read_text()).partition("## What is new\n")[2].split("\n## ")[0]

@@ -8,12 +8,12 @@ import pytest
 import cluster
 from pages import console_blocks, differences
 from repository import name
-from test_readmes import REBUILT_PAGES
+from test_readmes import EXECUTED_PAGES
 
 pytestmark = cluster.needs_docker
 
 
-@pytest.mark.parametrize("page", REBUILT_PAGES, ids=name)
+@pytest.mark.parametrize("page", EXECUTED_PAGES, ids=name)
 def test_slow_console_blocks_print_what_the_page_shows(page: Path, tmp_path: Path, installed: None) -> None:
     blocks = console_blocks(page, slow=True)
     commands = "".join(command for block in blocks for command, _ in block)

@@ -77,9 +77,7 @@ def test_settings_of_the_user_do_not_reach_the_tests(clone: Path, start: Start) 
 
 
 def test_when_it_is_stopped_the_slow_tests_stop_and_clean_up(clone: Path, start: Start) -> None:
-    stub(
-        clone, slow=f"trap 'sleep 0.2; echo >{clone}/clean; exit' INT; echo >{clone}/started; sleep 60", fast="sleep 60"
-    )
+    stub(clone, f"trap 'sleep 0.2; echo >{clone}/clean; exit' INT; echo >{clone}/started; sleep 60", "sleep 60")
     script = start(clone / "test.sh")
     until((clone / "started").exists, "the slow tests did not start")
     script.interrupt()

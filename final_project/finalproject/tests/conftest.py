@@ -24,8 +24,8 @@ from finalproject.main import app  # noqa: E402
 
 PROJECT = Path(__file__).parents[1]
 WORDS = "the film is not bad at all but a slow and charming mess with wonderful actors , dull jokes and no end"
-UNUSUAL = ["I love you!", "I hate you!", "🚀😀👩‍👩‍👧‍👦", "مرحبا בעולם", "naïve Zoë 李", "x", " ", "\n", "\0",]
-UNUSUAL += ["[CLS][SEP][PAD]", "\x01\x1b[31m\x7f", "\u202egood\u202c", "\ufeff", "\U0010ffff", "tab\tnew\nline", "nul\0bell\a", ":[{"]
+UNUSUAL = ["I love you!", "I hate you!", "🚀😀👩‍👩‍👧‍👦", "مرحبا בעולם", "naïve Zoë 李", "tab\tnew\nline", "nul\0bell\a"]
+UNUSUAL += [":[{", "x", " ", "\n", "\0", "[CLS][SEP]", "\x01\x1b[31m\x7f", "\u202egood\u202c", "\ufeff", "\U0010ffff"]
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -18,14 +18,14 @@ class HeldModel:
     """Returns `predict(batch)`, by default the batch itself. It records the batches that it gets, and holds each one
     until it is released."""
 
-    def __init__(self, predict: Callable[[Sequence[Tokens]], list[Any]] = list) -> None:
+    def __init__(self, predict: Callable[[list[Tokens]], list[Any]] = list) -> None:
         self.batches: list[list[Tokens]] = []
         self._predict, self._released, self._condition = predict, 0.0, threading.Condition()
 
-    def __call__(self, batch: Sequence[Tokens]) -> list[Any]:
+    def __call__(self, batch: list[Tokens]) -> list[Any]:
         with self._condition:
-            self.batches.append(list(batch))
-            assert self._condition.wait_for(lambda: self._released, timeout=60)
+            self.batches.append(batch)
+            assert self._condition.wait_for(lambda: self._released, timeout=20)
             self._released -= 1
         return self._predict(batch)
 
@@ -40,19 +40,18 @@ class HeldModel:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - threads change it
             await asyncio.sleep(0.001)
 
 
-async def busy(
-    model: HeldModel, batch_tokens: int = 144, max_seconds: float = inf
-) -> tuple[Batcher, asyncio.Task[Any]]:
-    """A batcher with one thread, and the request whose text that thread computes."""
-    batcher = Batcher(model, 1, batch_tokens, max_seconds)
-    request = asyncio.create_task(batcher([text(7, -1)]))
-    await until(lambda: model.batches)
-    return batcher, request
+async def busy(model: HeldModel, batch_tokens: int = 144, max_seconds: float = inf, threads: int = 1) -> Batcher:
+    """A batcher whose threads each compute one text of 7 tokens."""
+    batcher = Batcher(model, threads, batch_tokens, max_seconds)
+    for number in range(threads):
+        await start(batcher, [text(7, number)])
+        await until(lambda: len(model.batches) == number + 1)  # noqa: B023
+    return batcher
 
 
 async def start(batcher: Batcher, *requests: list[Tokens]) -> list[asyncio.Task[Any]]:
@@ -64,5 +63,5 @@ async def start(batcher: Batcher, *requests: list[Tokens]) -> list[asyncio.Task[
 
 async def outcomes(tasks: list[asyncio.Task[Any]]) -> list[Any]:
     """The result or the exception of each request."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(20):
         return await asyncio.gather(*tasks, return_exceptions=True)

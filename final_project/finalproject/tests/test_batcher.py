@@ -4,13 +4,14 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
 from finalproject import batcher as batcher_module
+from finalproject import fair_queue
 from finalproject.batcher import Batcher
 from finalproject.fair_queue import Tokens
 from finalproject.overload import InferenceStopped, QueueFull
@@ -31,17 +32,15 @@ def sample(name: str) -> float:
 
 async def test_idle_thread_computes_a_text_at_once_and_no_texts_are_not_computed() -> None:
     model = HeldModel()
-    batcher, request = await busy(model)
+    batcher = await busy(model)
     assert await batcher([]) == []
-    assert model.batches == [[text(7, -1)]]
-    model.release()
-    assert await request == [text(7, -1)]
+    assert model.batches == [[text(7)]]
 
 
 async def test_batches_are_computed_in_as_many_threads_as_requested() -> None:
     all_three = threading.Barrier(3)
 
-    def predict(batch: Sequence[Tokens]) -> list[str]:
+    def predict(batch: list[Tokens]) -> list[str]:
         all_three.wait(30)
         return [threading.current_thread().name]
 
@@ -53,12 +52,12 @@ async def test_batches_are_computed_in_as_many_threads_as_requested() -> None:
 async def test_requests_get_their_own_results_in_order_while_others_are_cancelled(threads: int) -> None:
     """300 requests with texts that other requests contain, too."""
 
-    def predict(batch: Sequence[Tokens]) -> list[Tokens]:
+    def predict(batch: list[Tokens]) -> list[Tokens]:
         time.sleep(0.001)
         return list(batch)
 
     chance = random.Random(threads)  # noqa: S311 - not a secret
-    batcher = Batcher(predict, threads, 144, 1e9)
+    batcher = Batcher(predict, threads, 144, inf)
     requests = [
         [text(chance.randint(1, 90), chance.randrange(9)) for _ in range(chance.choice([1, 1, 2, 40]))]
         for _ in range(300)
@@ -80,12 +79,12 @@ async def test_requests_get_their_own_results_in_order_while_others_are_cancelle
 @pytest.mark.parametrize("runs", [False, True], ids=["waits", "is computed"])
 async def test_text_that_is_requested_while_it_waits_or_is_computed_is_computed_once(runs: bool) -> None:
     model = HeldModel()
-    batcher, first = await busy(model)
-    shared = text(7, -1) if runs else text(9)
+    batcher = await busy(model)
+    shared = text(7) if runs else text(9)
     before = sample("batcher_shared_texts_total")
     requests = await start(batcher, [shared], [shared, text(30), shared], [shared])
     model.release()
-    assert await outcomes([first, *requests]) == [[text(7, -1)], [shared], [shared, text(30), shared], [shared]]
+    assert await outcomes(requests) == [[shared], [shared, text(30), shared], [shared]]
     assert model.texts.count(shared) == 1
     assert sample("batcher_shared_texts_total") - before == (4 if runs else 3)
     assert await batcher([shared]) == [shared]
@@ -96,7 +95,7 @@ async def test_text_that_is_requested_while_it_waits_or_is_computed_is_computed_
 @pytest.mark.parametrize("leaver", [0, 1])
 async def test_request_that_is_cancelled_changes_nothing_for_the_others(leaver: int, runs: bool) -> None:
     model = HeldModel()
-    batcher, _ = await busy(model)
+    batcher = await busy(model)
     shared, own = text(9), [text(50, 0), text(50, 1)]
     requests = await start(batcher, [shared, own[0]], [shared, own[1]])
     if runs:
@@ -115,7 +114,7 @@ async def test_text_that_1_000_of_another_client_contain_is_computed_as_early_as
 ) -> None:
     async def batches_before(tokens: Tokens) -> int:
         model = HeldModel()
-        batcher, _ = await busy(model)
+        batcher = await busy(model)
         requests = [THOUSAND, [tokens]]
         tasks = await start(batcher, *(reversed(requests) if single_first else requests))
         single, thousand = tasks if single_first else reversed(tasks)
@@ -137,13 +136,13 @@ async def test_text_that_1_000_of_another_client_contain_is_computed_as_early_as
 async def test_failing_batch_fails_the_requests_in_it_and_no_others(error: type[Exception]) -> None:
     bad, fails = text(300, 13), True
 
-    def predict(batch: Sequence[Tokens]) -> list[Tokens]:
+    def predict(batch: list[Tokens]) -> list[Tokens]:
         if bad in batch and fails:
             raise error
         return list(batch)
 
     model = HeldModel(predict)
-    batcher, _ = await busy(model, batch_tokens=1_000)
+    batcher = await busy(model, batch_tokens=1_000)
     requests = await start(batcher, [bad], [text(299)], [text(100)], [text(10), bad, text(400), text(450)])
     model.release(4)  # the first text, [bad, text(299)], text(100) and text(10)
     failed, neighbour, other, several = await outcomes(requests)
@@ -160,25 +159,25 @@ async def test_failing_batch_fails_the_requests_in_it_and_no_others(error: type[
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 async def test_inference_thread_that_dies_fails_all_requests(error: type[BaseException]) -> None:
-    def predict(_: Sequence[Tokens]) -> list[Tokens]:
+    def predict(_: list[Tokens]) -> list[Tokens]:
         raise error
 
     model, threads = HeldModel(predict), set(threading.enumerate())
-    batcher, first = await busy(model)
+    batcher = Batcher(model, 1, 144, inf)
     (thread,) = set(threading.enumerate()) - threads
-    requests = await start(batcher, [text(7, -1)], THOUSAND)
+    requests = await start(batcher, [text(7)], [text(7)], THOUSAND)
     assert batcher.alive
     model.release()
-    assert [type(result) for result in await outcomes([first, *requests])] == [InferenceStopped] * 3
+    results = await outcomes(requests)
     assert not batcher.alive
-    with pytest.raises(InferenceStopped):
-        await batcher([text(1)])
+    results += await outcomes(await start(batcher, [text(7)], [text(1)]))
+    assert [type(result) for result in results] == [InferenceStopped] * 5
     thread.join(30)  # its warning belongs to this test
 
 
 def test_thread_survives_an_event_loop_that_closes() -> None:
     model = HeldModel()
-    batcher, _ = asyncio.run(busy(model))
+    batcher = asyncio.run(busy(model))
     model.release()
     assert asyncio.run(batcher([text(6)])) == [text(6)]
 
@@ -188,48 +187,51 @@ def test_thread_survives_an_event_loop_that_closes() -> None:
 
 async def test_request_of_1_000_texts_is_admitted_whole_or_rejected_whole() -> None:
     model = HeldModel()
-    batcher, _ = await busy(model, max_seconds=1)
-    requests = [[text(9, number + index) for number in range(1_000)] for index in (0, 1_000)]
-    (admitted,) = await start(batcher, requests[0])  # 9,000 tokens
-    (admitted_too,) = await start(batcher, requests[1])  # behind 9,000 tokens
-    with pytest.raises(QueueFull):
-        await batcher([text(9, 2_000 + number) for number in range(1_000)])  # behind 18,000
-    (single,) = await start(batcher, [text(400)])  # behind its own share of 400 of each
+    batcher = await busy(model, max_seconds=1)
+    large = [[text(9, number + first) for number in range(1_000)] for first in (1_000, 2_000, 3_000)]
+    requests = await start(batcher, *large, [text(400)])  # behind 0, 9,000 and 18,000 tokens, and behind 400 of each
     assert sample("batcher_queue_texts") == 2_001
     model.release()
-    assert await outcomes([admitted, admitted_too, single]) == [*requests, [text(400)]]
+    first, second, third, single = await outcomes(requests)
+    assert ([first, second], single) == (large[:2], [text(400)])
+    assert isinstance(third, QueueFull)
     assert len(model.texts) == 1 + 2_001
 
 
-async def test_request_is_rejected_when_the_estimated_queueing_time_is_above_the_limit() -> None:
-    batcher, _ = await busy(HeldModel(), max_seconds=1)
-    await start(batcher, *([text(3, number)] for number in range(400)))
+@pytest.mark.parametrize("threads", [1, 2])
+async def test_request_is_rejected_when_the_estimated_queueing_time_is_above_the_limit(threads: int) -> None:
+    batcher = await busy(HeldModel(), max_seconds=1, threads=threads)
+    await start(batcher, *([text(3, number)] for number in range(400 * threads)))
     assert sample("batcher_estimated_queue_seconds") == 1
     batcher.admit()
-    await start(batcher, [text(3, 400)])
-    assert sample("batcher_estimated_queue_seconds") == 1.0025
+    await start(batcher, [text(4)])
+    assert sample("batcher_estimated_queue_seconds") > 1
     with pytest.raises(QueueFull):
         batcher.admit()
 
 
-async def test_estimate_follows_the_rate_of_the_last_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_estimate_follows_the_rate_of_the_last_batches_and_queueing_times_are_observed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """By the clock of the test, the model computes 100 tokens/s."""
     clock = 0.0
 
-    def predict(batch: Sequence[Tokens]) -> list[Tokens]:
+    def predict(batch: list[Tokens]) -> list[Tokens]:
         nonlocal clock
         clock += sum(map(len, batch)) / 100
         return list(batch)
 
-    monkeypatch.setattr(batcher_module, "perf_counter", lambda: clock)
+    for module in (batcher_module, fair_queue):
+        monkeypatch.setattr(module, "perf_counter", lambda: clock)
     batcher = Batcher(model := HeldModel(predict), 1, 144, max_seconds=1)
     model.release(200)
     for number in range(200):
         await batcher([text(10, number)])
     await start(batcher, [text(200)])
     await until(lambda: len(model.batches) == 201)
-    await start(batcher, [text(140)])
-    await start(batcher, [text(90)])
-    assert sample("batcher_estimated_queue_seconds") == pytest.approx(0.2, abs=0.01)  # 2 of 10 tokens
-    with pytest.raises(QueueFull):
-        await batcher([text(140, 1)])  # behind 140 + 90 tokens
+    before = sample("batcher_queue_seconds_sum")
+    requests = await start(batcher, [text(140)], [text(90)], [text(140, 1)])  # behind 0, 90 and 230 tokens
+    assert sample("batcher_estimated_queue_seconds") == pytest.approx(0.2, abs=0.01)  # 2 requests of 10 tokens
+    model.release()
+    assert [type(result) for result in await outcomes(requests)] == [list, list, QueueFull]
+    assert sample("batcher_queue_seconds_sum") - before == pytest.approx(2 + 2 + 1.4)

@@ -14,7 +14,7 @@ def anyio_backend() -> str:
 
 async def test_batch_has_texts_of_similar_length_and_at_most_144_tokens_with_padding() -> None:
     model = HeldModel()
-    batcher, _ = await busy(model)
+    batcher = await busy(model)
     texts = [text(1 + number * 67 % 60, number) for number in range(600)] + [text(500)]
     requests = await start(batcher, *([tokens] for tokens in texts))
     model.release()
@@ -37,7 +37,7 @@ async def test_batch_is_the_next_text_with_the_next_ones_that_differ_by_at_most_
     batch_tokens: int, lengths: list[int], batches: list[list[int]]
 ) -> None:
     model = HeldModel()
-    batcher, _ = await busy(model, batch_tokens)
+    batcher = await busy(model, batch_tokens)
     requests = await start(batcher, *([text(length)] for length in lengths))
     model.release()
     await outcomes(requests)
@@ -46,7 +46,7 @@ async def test_batch_is_the_next_text_with_the_next_ones_that_differ_by_at_most_
 
 async def test_single_texts_overtake_requests_of_1_000_texts() -> None:
     model = HeldModel()
-    batcher, _ = await busy(model)
+    batcher = await busy(model)
     large = await start(batcher, *([text(5 + n % 3, n + first) for n in range(1_000)] for first in (0, 1_000)))
     model.release(20)
     await until(lambda: len(model.batches) == 21)
@@ -59,7 +59,7 @@ async def test_single_texts_overtake_requests_of_1_000_texts() -> None:
 
 async def test_requests_get_equal_numbers_of_tokens_per_time() -> None:
     model = HeldModel()
-    batcher, _ = await busy(model)
+    batcher = await busy(model)
     short, long = [text(10, number) for number in range(200)], [text(100, number) for number in range(20)]
     requests = await start(batcher, short, long)
     model.release()
@@ -73,7 +73,7 @@ async def test_requests_get_equal_numbers_of_tokens_per_time() -> None:
 async def test_request_of_many_texts_is_not_starved_by_a_stream_of_single_texts() -> None:
     """10 single texts wait at any time, so the other request gets a share of 1/11 of the tokens."""
     model = HeldModel()
-    batcher, _ = await busy(model)
+    batcher = await busy(model)
     (many,) = await start(batcher, [text(20, number) for number in range(20)])
     singles = await start(batcher, *([text(60, number)] for number in range(9)))
     for number in range(60):  # 11/144 of its 400 tokens are 31 batches
