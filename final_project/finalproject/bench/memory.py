@@ -4,7 +4,7 @@ Memory at rest and under load, and the peak (VmHWM of the process) for requests 
 the limit of 4 MiB. Each body is sent by 1 client, then by 16 clients at the same time, to a new process. The slowest
 GET /health/live shows for how long the event loop was blocked. The memory limit of the Deployment is the bound.
 
-Settings: SECONDS (10) of the load, HTTP (zttp), and BODIES, a list of names.
+Settings: SECONDS (10) of the load, HTTP (the service's), and BODIES, a list of names.
 """
 
 import argparse

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.request import ProxyHandler, Request, build_opener
 
 PROJECT = Path(__file__).resolve().parents[1]
-HTTP_PARSER = os.environ.get("HTTP", "zttp")
+HTTP_PARSER = os.environ.get("HTTP", "finalproject.server:Protocol")
 STOP_SECONDS = 30
 opener = build_opener(ProxyHandler({}))  # the servers are on this machine: no proxy
 

@@ -1,7 +1,7 @@
 """Soak test: 1 hour at half the capacity, `.venv/bin/python -m bench.soak` (needs k6, and 1 GB below TMPDIR).
 
 The hit ratio is 0.5, and Redis restarts empty every 10 minutes after 5 s without it: during these 5 s all texts are
-computed. Memory and the p99 are sampled. Settings: MINUTES (60), HTTP (zttp).
+computed. Memory and the p99 are sampled. Settings: MINUTES (60), HTTP (the service's).
 """
 
 import argparse

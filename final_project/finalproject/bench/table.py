@@ -3,7 +3,7 @@
 What is compared runs in alternating rounds, and each ratio is of one round: the speed of a shared machine changes.
 Each request has one text of SST-2's dev set. dev.tsv is in https://dl.fbaipublicfiles.com/glue/data/SST-2.zip.
 
-Settings: ROUNDS (12), SECONDS (2) of one measurement, HTTP (zttp), the HTTP parser of all servers, and ROWS, a list of
+Settings: ROUNDS (12), SECONDS (2) of one measurement, HTTP, the HTTP parser of all servers, and ROWS, a list of
   misses: 32 connections, every request a cache miss, without and with Redis; against ONNX Runtime without a server
   hits:   32 connections, every request a cache hit; against a FastAPI GET route that does nothing
   client: 1 client and 1 text; against the same call without HTTP

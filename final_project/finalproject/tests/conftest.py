@@ -60,7 +60,16 @@ def free_port() -> int:
 def server(log: IO[str] | None = None, **environment: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """Port and process of a real server, after its first response."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "finalproject.main:app", "--port", str(port), "--http", "zttp"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "finalproject.main:app",
+        "--port",
+        str(port),
+        "--http",
+        "finalproject.server:Protocol",
+    ]
     output = log or subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment, stdout=output, stderr=output)
     try:

@@ -83,7 +83,9 @@ def running(
 ) -> Iterator[Service]:
     model, port = HeldModel(predict), free_port()
     monkeypatch.setattr(main, "batcher", Batcher(model, 1, 144, max_seconds=1))
-    server = uvicorn.Server(uvicorn.Config(main.app, port=port, http="zttp", loop="asyncio", log_config=None))
+    server = uvicorn.Server(
+        uvicorn.Config(main.app, port=port, http="finalproject.server:Protocol", loop="asyncio", log_config=None)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     until(lambda: server.started)

@@ -4,7 +4,7 @@ Each server has its own virtual environment in bench/rivals/, and runs twice per
   documented: as its documentation shows it, with batches of up to 32 where it has batching
   threads:    2 model calls at a time with 1 thread each, as in this service with INFERENCE_THREADS=2
 Each ratio is to this service, which is measured directly before. Settings: RIVALS (fastapi,litserve,bentoml,ray),
-ROUNDS (3), SECONDS (6) of one measurement, and HTTP (zttp), the HTTP parser of this service.
+ROUNDS (3), SECONDS (6) of one measurement, and HTTP (the service's), the HTTP parser of this service.
 """
 
 import argparse
