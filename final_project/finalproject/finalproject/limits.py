@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import Any, cast
 
 from fastapi.responses import JSONResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -60,8 +61,12 @@ class BodyLimits:
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         app, messages = self._app, list[Message]()
         try:
-            async with asyncio.timeout(UPLOAD_TIMEOUT_SECONDS):
-                body = await Request(scope, receive).body()
+            message = first_message(receive)
+            if message and message["type"] == "http.request" and not message.get("more_body"):
+                body = message["body"]
+            else:
+                async with asyncio.timeout(UPLOAD_TIMEOUT_SECONDS):
+                    body = await Request(scope, receive_first([message] if message else [], receive)).body()
             messages.append({"type": "http.request", "body": body})
             if too_many_fields(body):
                 app = TOO_MANY_FIELDS
@@ -78,3 +83,14 @@ def receive_first(messages: list[Message], receive: Receive) -> Receive:
         return messages.pop() if messages else await receive()
 
     return receive_messages_first
+
+
+def first_message(receive: Receive) -> Message | None:
+    """The next message, if `receive` returns it without waiting. A timeout takes an eighth of the time of a hit."""
+    coroutine: Any = receive()
+    try:
+        coroutine.send(None)
+    except StopIteration as result:
+        return cast(Message, result.value)
+    coroutine.close()
+    return None

@@ -45,24 +45,25 @@ class LoadShedding:
 async def run_until(work: Awaitable[Result], receive: Receive, seconds: float) -> Result:
     """The result of `work`. Cancels it when the client disconnects or after `seconds`, and raises a HTTPException.
     `receive` is that of a request whose body is read: its next message is the disconnect."""
-    this, complete, disconnected = asyncio.current_task(), False, False
+    this: Any = asyncio.current_task()
+    reason: tuple[int, str] | None = None
 
-    def cancel(_: object) -> None:
-        nonlocal disconnected
-        if this and not complete:
-            disconnected = this.cancel()
+    def stop(*status_and_detail: Any) -> None:  # noqa: ANN401
+        nonlocal reason
+        if not reason:
+            reason = status_and_detail
+            this.cancel()
 
     watcher = asyncio.ensure_future(receive())
-    watcher.add_done_callback(cancel)
+    watcher.add_done_callback(lambda _: stop(499, "Client disconnect"))  # nobody receives it; the metrics count it
+    timer = asyncio.get_running_loop().call_later(seconds, stop, 503, "The deadline has passed: try again later")
     try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError:
-        raise HTTPException(503, "The deadline has passed: try again later", RETRY_AFTER) from None
+        return await work
     except asyncio.CancelledError:
-        if disconnected and this and not this.uncancel():
-            raise HTTPException(499, "Client disconnect") from None  # nobody receives it; the metrics count it
+        if reason and not this.uncancel():
+            raise HTTPException(*reason, RETRY_AFTER) from None
         raise  # the server shuts down
     finally:
-        complete = True
+        reason = reason or (200, "Complete")
         watcher.cancel()
+        timer.cancel()
