@@ -53,6 +53,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
     if probe:
         probe.cancel()
+        await asyncio.wait([probe])  # it closes the connections
 
 
 def shed_unread() -> bool:
