@@ -15,7 +15,7 @@ from typing import Any
 
 Tokens = tuple[int, ...]
 MAX_LENGTH_DIFFERENCE = 4  # tokens; more padding than this takes as long as a further call of the model
-LOOKAHEAD = 64  # texts; a larger number lets a request with 1,000 texts delay others
+LOOKAHEAD = 64  # texts; it bounds the time of the search, and keeps batches near the fair order
 
 
 class Request:

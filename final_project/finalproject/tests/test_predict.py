@@ -91,7 +91,7 @@ def test_concurrent_requests_get_their_own_predictions(client: TestClient, texts
     async def concurrently() -> list[Scores]:
         transport = httpx2.ASGITransport(with_state)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as session:
-            responses = await asyncio.gather(*(session.post("/predict", json={"text": [text]}) for text in texts))
+            responses = await asyncio.gather(*(session.post("/predict", json={"text": [text]}) for text in texts[:40]))
         return [response.json()["predictions"][0] for response in responses]
 
-    assert asyncio.run(concurrently()) == predict(client, texts)
+    assert asyncio.run(concurrently()) == predict(client, texts[:40])
