@@ -50,7 +50,7 @@ class Cache:
         if missing:
             computed = dict(zip(missing, await compute(list(missing.values())), strict=True))
             await self._write(computed)
-            values |= computed
+            values = values | computed  # not |=: other requests share the dictionary
         self.hits += hits
         self.misses += len(keys) - hits
         return [values[key] for key in keys], hits

@@ -6,7 +6,7 @@ virtual time by its tokens, divided by the number of requests that wait. So 1,00
 """
 
 import asyncio
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import Counter
 from itertools import count, islice, repeat
 from operator import attrgetter
@@ -67,7 +67,7 @@ class FairQueue:
         if text.waiting:
             self.waiting_tokens[request] += text.length
             if start < text.position[0]:
-                self.texts.remove(text)
+                self._delete(text)
                 text.position = (start, text.position[1])
                 insort(self.texts, text, key=attrgetter("position"))
 
@@ -76,7 +76,7 @@ class FairQueue:
         text.requests = [entry for entry in text.requests if entry[0] is not request]
         self.waiting_tokens.pop(request, None)
         if unused := text.waiting and not text.requests:
-            self.texts.remove(text)
+            self._delete(text)
         return unused
 
     def take(self) -> list[Text]:
@@ -93,7 +93,7 @@ class FairQueue:
             batch.append(text)
         self.virtual_time += sum(text.length for text in batch) / len(self.waiting_tokens)
         for text in batch:
-            self.texts.remove(text)
+            self._delete(text)
             text.waiting = False
             for request, _ in text.requests:
                 self.waiting_tokens[request] -= text.length
@@ -104,3 +104,6 @@ class FairQueue:
     def tokens_before(self, tokens: int) -> int:
         """The number of tokens that are computed before a new request with `tokens` tokens is complete."""
         return sum(map(min, self.waiting_tokens.values(), repeat(tokens)))
+
+    def _delete(self, text: Text) -> None:
+        del self.texts[bisect_left(self.texts, text.position, key=attrgetter("position"))]

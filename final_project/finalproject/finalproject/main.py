@@ -53,12 +53,13 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
     if probe:
         probe.cancel()
-        await asyncio.wait([probe])  # it closes the connections
+        await asyncio.wait([probe], timeout=1)  # it closes the connections
 
 
 def shed_unread() -> bool:
     """Whether a request can be rejected before it is read. With a cache it cannot: its texts may be hits."""
-    return batcher.queue_seconds() > settings.max_queue_seconds and not (cache and cache.circuit_closed)
+    overloaded = batcher.alive and batcher.queue_seconds() > settings.max_queue_seconds
+    return overloaded and not (cache and cache.circuit_closed)
 
 
 app = FastAPI(
@@ -94,12 +95,13 @@ class Health(BaseModel):
 
 async def encode(texts: list[str]) -> list[Tokens]:
     """The tokens of each text. Long requests use a thread, in parts: others run in between, and it can be cancelled."""
-    if sum(map(len, texts)) < 20_000:  # characters, which take 10 ms
+    characters = sum(map(len, texts))
+    if characters < 2_000:  # at most 10 ms, whatever they are
         return [tuple(tokens) for tokens in model.encode(texts)]
-    loop, encoded = asyncio.get_running_loop(), []
-    with batcher.reserve(sum(map(len, texts)) // CHARACTERS_PER_TOKEN):
-        for at in range(0, len(texts), 20):
-            encoded += await loop.run_in_executor(tokenizer_thread, model.encode, texts[at : at + 20])
+    loop, encoded, part = asyncio.get_running_loop(), [], max(1, 20_000 * len(texts) // characters)
+    with batcher.reserve(characters // CHARACTERS_PER_TOKEN):
+        for at in range(0, len(texts), part):
+            encoded += await loop.run_in_executor(tokenizer_thread, model.encode, texts[at : at + part])
     return [tuple(tokens) for tokens in encoded]
 
 

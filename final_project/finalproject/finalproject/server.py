@@ -11,12 +11,14 @@ class Protocol(ZttpProtocol):
         pipelined = self._responding()
         super().data_received(data)
         if pipelined:
-            self.flow.pause_reading()
+            self.transport.pause_reading()  # not self.flow, which `receive` resumes
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._responding():
-            self.flow.pause_reading()
+            self.transport.pause_reading()
+        elif not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _responding(self) -> bool:
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete

@@ -270,7 +270,7 @@ def test_tokenization_for_a_client_that_disconnects_ends(
         go.set()
         other = [text + "!" for text in LONG[:20]]
         assert service.predict(*other).status_code == 200
-        assert calls == [LONG[0], other[0]]
+        assert [text for text in calls if text in LONG] == [LONG[0]]
 
 
 def test_tokenization_of_1_000_texts_delays_no_other_request(
