@@ -1,4 +1,4 @@
-"""An empty GET route: the cost of FastAPI and of the server. It uses the same HTTP parser as the service."""
+"""An empty GET route: the cost of FastAPI and of the server. The service's bound of speed."""
 
 from fastapi import FastAPI
 

@@ -76,11 +76,13 @@ def pinned_to(core: int | None, command: list[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def service(app: str = "finalproject.main:app", core: int | None = None, **environment: str) -> Iterator[Server]:
+def service(
+    app: str = "finalproject.main:app", core: int | None = None, http: str = HTTP_PARSER, **environment: str
+) -> Iterator[Server]:
     """Runs the app in uvicorn. The environment has no other settings: those of the shell do not change a result."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    options = ["--port", str(port), "--http", HTTP_PARSER, "--no-access-log", "--log-level", "warning"]
+    options = ["--port", str(port), "--http", http, "--no-access-log", "--log-level", "warning"]
     command = pinned_to(core, [sys.executable, "-m", "uvicorn", app, *options])
     variables = {"PATH": os.environ["PATH"], "ORT_DISABLE_TELEMETRY": "1", **environment}
     start = time.monotonic()

@@ -3,9 +3,10 @@
 What is compared runs in alternating rounds, and each ratio is of one round: the speed of a shared machine changes.
 Each request has one text of SST-2's dev set. dev.tsv is in https://dl.fbaipublicfiles.com/glue/data/SST-2.zip.
 
-Settings: ROUNDS (12), SECONDS (2) of one measurement, HTTP, the HTTP parser of all servers, and ROWS, a list of
+Settings: ROUNDS (12), SECONDS (2) of one measurement, HTTP, the HTTP parser of the service, and ROWS, a list of
   misses: 32 connections, every request a cache miss, without and with Redis; against ONNX Runtime without a server
-  hits:   32 connections, every request a cache hit; against a FastAPI GET route that does nothing
+  hits:   32 connections, every request a cache hit; against a FastAPI GET route that does nothing, with uvicorn's
+          zttp and with the service's parser
   client: 1 client and 1 text; against the same call without HTTP
   start:  start to ready
   memory: resident memory after 10 s at 32 connections
@@ -74,15 +75,18 @@ class Table:
             )
 
     def hits(self) -> None:
-        with cached_service() as cached, service("bench.empty:app") as empty:
+        empty_app = "bench.empty:app"
+        with cached_service() as cached, service(empty_app) as empty, service(empty_app, http="zttp") as empty_zttp:
             fill_cache(cached.url, self.texts)
             self.load(cached)  # warm-up
-            wrk(empty.url, SECONDS)
+            for target in (empty, empty_zttp):
+                wrk(target.url, SECONDS)
             self.rounds(
                 "hits",
                 {
                     "hits": lambda: self.load(cached).requests_per_second,
                     "empty": lambda: wrk(empty.url, SECONDS).requests_per_second,
+                    "empty_zttp": lambda: wrk(empty_zttp.url, SECONDS).requests_per_second,
                 },
             )
 

@@ -8,12 +8,15 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, repeat
 from time import perf_counter
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from . import metrics
 from .fair_queue import FairQueue, Request, Text, Tokens
-from .overload import InferenceStopped, QueueFull
+from .overload import QUEUE_FULL, RETRY_AFTER, THREAD_DIED
 
 DECAY = 0.95  # the rate is that of the last 20 batches
 MARGIN = 1.25  # of 100 requests, 99 wait at most this factor longer than the mean
@@ -28,10 +31,10 @@ class Batcher:
         self._predict, self._threads, self._max_seconds = predict, threads, max_seconds
         self._lock = threading.Condition()  # for all that follows
         self._queue = FairQueue(batch_tokens)
-        self._texts: dict[Tokens, Text] = {}  # those that wait or are computed
+        self._reserved: list[int] = []  # tokens of requests whose texts are tokenized
         self._seconds, self._tokens, self._count = 0.1, 1_000.0, 40.0  # of the last batches; before the first, a guess
         self.alive = True
-        metrics.queue_texts.set_function(lambda: len(self._queue.texts))
+        metrics.queue_texts.set_function(lambda: len(self._queue.waiting))
         metrics.estimated_queue_seconds.set_function(self.queue_seconds)
         for number in range(threads):
             threading.Thread(target=self._run, name=f"inference-{number}", daemon=True).start()
@@ -39,75 +42,61 @@ class Batcher:
     def queue_seconds(self, tokens: int | None = None) -> float:
         """The estimated queueing time of a new request with so many tokens, by default one text of average length. The
         default takes 1 us, whatever the length of the queue."""
-        mean = self._tokens / self._count
-        before = len(self._queue.waiting_tokens) * mean if tokens is None else self._queue.tokens_before(tokens)
+        waiting = self._queue.waiting_tokens
+        if tokens is None:
+            before = (len(waiting) + len(self._reserved)) * self._tokens / self._count
+        else:  # before this request is complete, each other request gets as many tokens as this one
+            before = sum(map(min, chain(waiting.values(), self._reserved), repeat(tokens)))
         return MARGIN * before * self._seconds / self._tokens / self._threads
 
     def admit(self, tokens: int | None = None) -> None:
-        """Raises QueueFull or InferenceStopped."""
+        """Raises a HTTPException: 429 if the queue is full, 503 if an inference thread died."""
         if not self.alive:
-            raise InferenceStopped
+            raise HTTPException(503, THREAD_DIED, RETRY_AFTER)
         if self.queue_seconds(tokens) > self._max_seconds:
-            raise QueueFull
+            raise HTTPException(429, QUEUE_FULL, RETRY_AFTER)
 
     @contextmanager
     def reserve(self, tokens: int) -> Iterator[None]:
         """Counts as a waiting request, while its texts are tokenized. Raises as `admit`."""
-        request = object()
         with self._lock:
             self.admit(tokens)
-            self._queue.waiting_tokens[request] = tokens
+            self._reserved.append(tokens)
         try:
             yield
         finally:
             with self._lock:
-                del self._queue.waiting_tokens[request]
+                self._reserved.remove(tokens)
 
     async def __call__(self, texts: list[Tokens]) -> list[Any]:
-        """Raises QueueFull or InferenceStopped, or what `predict` raises for a batch with one of the texts. If it is
-        cancelled, the texts that no other request contains leave the queue."""
+        """Raises as `admit`, or what `predict` raises for a batch with one of the texts. If it is cancelled, the texts
+        that no other request contains leave the queue."""
         if not texts:
             return []
         request, self._loop = Request(len(texts)), asyncio.get_running_loop()
         with self._lock:
             self.admit(sum(map(len, texts)))
-            self._add(request, texts)
+            metrics.shared_texts.inc(self._queue.add(request, texts))
+            self._lock.notify(len(texts))
         try:
             return await request.future
         finally:
-            with self._lock:
-                if request.missing:
-                    self._remove(request)
-
-    def _add(self, request: Request, texts: list[Tokens]) -> None:
-        start = self._queue.virtual_time
-        for place, tokens in enumerate(texts):
-            text = self._texts.get(tokens)
-            if text:
-                metrics.shared_texts.inc()
-            else:
-                text = self._texts[tokens] = self._queue.add(tokens, start)
-            self._queue.join(text, request, place, start)
-            request.texts.append(text)
-            start += len(tokens)
-        self._lock.notify(len(texts))
-
-    def _remove(self, request: Request) -> None:
-        for text in dict.fromkeys(request.texts):  # a text may be in a request twice
-            if self._queue.leave(text, request):
-                del self._texts[text.tokens]
+            if request.missing:
+                with self._lock:
+                    self._queue.remove(request)
 
     def _run(self) -> None:
         try:
             while True:
                 with self._lock:
-                    self._lock.wait_for(lambda: self._queue.texts)
+                    self._lock.wait_for(lambda: self._queue.waiting)
                     batch = self._queue.take()
                 self._compute(batch)
         finally:  # no Exception of the model comes here: this thread is dying
             with self._lock:
                 self.alive = False
-                self._call_soon(deliver, list(self._texts.values()), [InferenceStopped()] * len(self._texts))
+                died = HTTPException(503, THREAD_DIED, RETRY_AFTER)
+                self._call_soon(deliver, list(self._queue.texts.values()), [died] * len(self._queue.texts))
 
     def _compute(self, batch: list[Text]) -> None:
         start, tokens = perf_counter(), sum(text.length for text in batch)
@@ -124,7 +113,7 @@ class Batcher:
             results = [error] * len(batch)
         with self._lock:
             for text in batch:
-                del self._texts[text.tokens]
+                del self._queue.texts[text.tokens]
             self._seconds = DECAY * self._seconds + perf_counter() - start
             self._tokens = DECAY * self._tokens + tokens
             self._count = DECAY * self._count + len(batch)

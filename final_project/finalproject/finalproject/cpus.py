@@ -18,17 +18,12 @@ def cgroup_quotas(root: Path) -> list[float]:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        cgroup = mount / path.lstrip("/")
+        files = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)  # version 1 or 2
+        cgroup = root / "sys/fs/cgroup" / ("cpu" if controllers else "") / path.lstrip("/")
         for folder in (cgroup, *cgroup.parents):
-            if controllers:  # cgroup version 1
-                quota = [read_or_empty(folder / "cpu.cfs_quota_us"), read_or_empty(folder / "cpu.cfs_period_us")]
-            else:
-                quota = read_or_empty(folder / "cpu.max").split()
-            if len(quota) == 2 and all(number.strip().isdigit() for number in quota):  # else "max", -1 or no file
+            quota = " ".join(read_or_empty(folder / file) for file in files).split()
+            if len(quota) == 2 and all(map(str.isdigit, quota)):  # else "max", -1 or no file
                 quotas.append(int(quota[0]) / int(quota[1]))
-            if folder == mount:
-                break
     return quotas
 
 

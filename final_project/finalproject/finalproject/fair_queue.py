@@ -6,9 +6,10 @@ virtual time by its tokens, divided by the number of requests that wait. So 1,00
 """
 
 import asyncio
+import math
 from bisect import bisect_left, insort
 from collections import Counter
-from itertools import count, islice, repeat
+from itertools import count, islice
 from operator import attrgetter
 from time import perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 Tokens = tuple[int, ...]
 MAX_LENGTH_DIFFERENCE = 4  # tokens; more padding than this takes as long as a further call of the model
 LOOKAHEAD = 64  # texts; it bounds the time of the search, and keeps batches near the fair order
+numbers = count()
 
 
 class Request:
@@ -39,8 +41,8 @@ class Request:
 class Text:
     """The tokens of a text, and the requests that wait for its result, each with the text's place in the request."""
 
-    def __init__(self, tokens: Tokens, start: float, number: int) -> None:
-        self.tokens, self.length, self.position = tokens, len(tokens), (start, number)
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens, self.length, self.position = tokens, len(tokens), (math.inf, next(numbers))
         self.requests: list[tuple[Request, int]] = []
         self.arrival = perf_counter()
         self.waiting = True  # False: the model computes it
@@ -51,49 +53,52 @@ class FairQueue:
 
     def __init__(self, batch_tokens: int) -> None:
         self._batch_tokens = batch_tokens
-        self._numbers = count()
-        self.texts: list[Text] = []  # sorted by position
+        self.texts: dict[Tokens, Text] = {}  # those that wait or are computed
+        self.waiting: list[Text] = []  # sorted by position
+        self.waiting_tokens: Counter[Request] = Counter()
         self.virtual_time = 0.0
-        self.waiting_tokens: Counter[object] = Counter()  # by request
 
-    def add(self, tokens: Tokens, start: float) -> Text:
-        text = Text(tokens, start, next(self._numbers))
-        insort(self.texts, text, key=attrgetter("position"))
-        return text
+    def add(self, request: Request, texts: list[Tokens]) -> int:
+        """The number of texts that other requests already contain. They keep the earlier position."""
+        start, shared = self.virtual_time, 0
+        for place, tokens in enumerate(texts):
+            shared += tokens in self.texts
+            text = self.texts.setdefault(tokens, Text(tokens))
+            text.requests.append((request, place))
+            request.texts.append(text)
+            if text.waiting:
+                self.waiting_tokens[request] += text.length
+                if start < text.position[0]:
+                    self._remove_waiting(text)
+                    text.position = (start, text.position[1])
+                    insort(self.waiting, text, key=attrgetter("position"))
+            start += text.length
+        return shared
 
-    def join(self, text: Text, request: Request, place: int, start: float) -> None:
-        """The request waits for the text, too. The text keeps the earlier of both positions."""
-        text.requests.append((request, place))
-        if text.waiting:
-            self.waiting_tokens[request] += text.length
-            if start < text.position[0]:
-                self._delete(text)
-                text.position = (start, text.position[1])
-                insort(self.texts, text, key=attrgetter("position"))
-
-    def leave(self, text: Text, request: Request) -> bool:
-        """The request does not wait any longer. Returns whether the text left the queue, because no request waits."""
-        text.requests = [entry for entry in text.requests if entry[0] is not request]
+    def remove(self, request: Request) -> None:
+        """Removes the texts that no other request contains."""
         self.waiting_tokens.pop(request, None)
-        if unused := text.waiting and not text.requests:
-            self._delete(text)
-        return unused
+        for text in dict.fromkeys(request.texts):  # a text may be in a request twice
+            text.requests = [entry for entry in text.requests if entry[0] is not request]
+            if text.waiting and not text.requests:
+                self._remove_waiting(text)
+                del self.texts[text.tokens]
 
     def take(self) -> list[Text]:
         """The next text, and those of the LOOKAHEAD next ones whose length is most similar."""
-        first = self.texts[0].length
-        similar = [text for text in islice(self.texts, LOOKAHEAD) if abs(text.length - first) <= MAX_LENGTH_DIFFERENCE]
-        similar.sort(key=lambda text: abs(text.length - first))
-        batch: list[Text] = []
-        longest = 0
-        for text in similar:
+        first, batch, longest = self.waiting[0].length, list[Text](), 0
+
+        def difference(text: Text) -> int:
+            return abs(text.length - first)
+
+        for text in sorted(islice(self.waiting, LOOKAHEAD), key=difference):
             longest = max(longest, text.length)
-            if batch and longest * (len(batch) + 1) > self._batch_tokens:
+            if batch and (difference(text) > MAX_LENGTH_DIFFERENCE or longest * (len(batch) + 1) > self._batch_tokens):
                 break
             batch.append(text)
         self.virtual_time += sum(text.length for text in batch) / len(self.waiting_tokens)
         for text in batch:
-            self._delete(text)
+            self._remove_waiting(text)
             text.waiting = False
             for request, _ in text.requests:
                 self.waiting_tokens[request] -= text.length
@@ -101,9 +106,6 @@ class FairQueue:
                     del self.waiting_tokens[request]
         return batch
 
-    def tokens_before(self, tokens: int) -> int:
-        """The number of tokens that are computed before a new request with `tokens` tokens is complete."""
-        return sum(map(min, self.waiting_tokens.values(), repeat(tokens)))
-
-    def _delete(self, text: Text) -> None:
-        del self.texts[bisect_left(self.texts, text.position, key=attrgetter("position"))]
+    def _remove_waiting(self, text: Text) -> None:
+        if text.position[0] < math.inf:
+            del self.waiting[bisect_left(self.waiting, text.position, key=attrgetter("position"))]

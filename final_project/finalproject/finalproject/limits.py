@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 from fastapi.responses import JSONResponse
@@ -9,7 +10,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .overload import SHED
+from .overload import QUEUE_FULL, RETRY_AFTER
 
 MAX_STRUCTURE = 2_000  # colons, commas and opening brackets outside of strings; a valid body has at most 1,002
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'  # possessive: without backtracking
@@ -18,6 +19,7 @@ MAX_CONCURRENT_BODIES = 4
 SLOT_TIMEOUT_SECONDS = 1
 UPLOAD_TIMEOUT_SECONDS = 10
 SERVER_BUFFER_BYTES = 65_536  # uvicorn stores this much of a body before the application reads it
+SHED = JSONResponse({"detail": QUEUE_FULL}, 429, RETRY_AFTER)
 TOO_SLOW = JSONResponse({"detail": "The upload took too long"}, 408, {"Connection": "close"})
 TOO_MANY_FIELDS = JSONResponse({"detail": [{"loc": ["body"], "msg": "Too many fields", "type": "too_long"}]}, 422)
 
@@ -32,19 +34,27 @@ def too_many_fields(body: bytes) -> bool:
 class BodyLimits:
     """ASGI middleware: reads the whole body within the limits, and passes it to the application in one message. At
     most MAX_CONCURRENT_BODIES requests with large bodies are processed at a time. A body that fits into uvicorn's
-    buffer does not wait for them. For HTTP/1.1 and without streaming responses."""
+    buffer does not wait for them. While `shed()` is true, no body is read: the response is 429. For HTTP/1.1 and
+    without streaming responses."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
-        self._app, self._max_unlimited = app, min(max_body_bytes, SERVER_BUFFER_BYTES)
+    def __init__(self, app: ASGIApp, max_body_bytes: int, shed: Callable[[], bool]) -> None:
+        self._app, self._shed, self._max_unlimited = app, shed, min(max_body_bytes, SERVER_BUFFER_BYTES)
         self._limited_body = RequestBodyLimitMiddleware(self._limited, max_body_bytes)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"]) if scope["type"] == "http" else {}
         length, chunked = int(headers.get(b"content-length", b"0")[-20:]), b"transfer-encoding" in headers
-        if not chunked and length <= self._max_unlimited:
-            await (self._limited if length else self._app)(scope, receive, send)
-            return
+        if not (length or chunked):
+            await self._app(scope, receive, send)
+        elif self._shed():
+            await SHED(scope, receive, send)
+        elif chunked or length > self._max_unlimited:
+            await self._large(scope, receive, send)
+        else:
+            await self._limited(scope, receive, send)
+
+    async def _large(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await asyncio.wait_for(self._slots.acquire(), SLOT_TIMEOUT_SECONDS)
         except TimeoutError:

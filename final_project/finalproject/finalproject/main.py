@@ -10,21 +10,23 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from .batcher import Batcher
 from .cache import Cache
-from .errors import BODY_ERRORS, INVALID, exception_handler
+from .errors import exception_handler
 from .fair_queue import Tokens
 from .fast_route import FastRoute
 from .limits import BodyLimits
-from .metrics import instrument
+from .metrics import PrometheusMiddleware, model_info
 from .model import SentimentModel
-from .overload import OVERLOADED, UNAVAILABLE, LoadShedding, run_until
+from .overload import PREDICT_ERRORS, UNAVAILABLE, run_until
 from .schemas import Predictions, Texts
 from .settings import get_settings
 from .shutdown import ConnectionDraining
@@ -35,13 +37,7 @@ if settings.log_level:
     for name in ("uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).setLevel(settings.log_level)
 model = SentimentModel(settings.model_dir)
-
-
-def infer(batch: list[Tokens]) -> list[bytes]:
-    return list(map(to_json, model.predict(batch)))
-
-
-batcher = Batcher(infer, settings.inference_threads, settings.batch_tokens, settings.max_queue_seconds)
+batcher = Batcher(model.predict, settings.inference_threads, settings.batch_tokens, settings.max_queue_seconds)
 tokenizer_thread = ThreadPoolExecutor(1, "tokenizer")  # not asyncio's pool: a DNS server that hangs fills it
 gc.set_threshold(700, 10, 1_000)  # rare full collections: with 3,000 connections, each takes 0.1 s
 gc.freeze()  # garbage collections skip the objects that exist by now; otherwise they take half of the time of a hit
@@ -70,10 +66,10 @@ app = FastAPI(
     redirect_slashes=False,  # redirects use http://, even behind a TLS proxy
     exception_handlers=dict.fromkeys((RequestValidationError, HTTPException, Exception), exception_handler),
 )
-app.router.route_class = FastRoute
-app.add_middleware(BodyLimits, max_body_bytes=settings.max_body_bytes)
-app.add_middleware(LoadShedding, path="/predict", shed=shed_unread)
+app.add_middleware(BodyLimits, max_body_bytes=settings.max_body_bytes, shed=shed_unread)
 app.add_middleware(ConnectionDraining, drain_seconds=settings.drain_seconds)
+app.add_middleware(PrometheusMiddleware)
+model_info.info({"sha256": model.sha256, "service_version": app.version})
 
 scores = b",".join(rb'\{"label":%s,"score":[01]\.\d{1,4}\}' % re.escape(to_json(label)) for label in model.labels)
 valid_value = re.compile(rb"\[" + scores + rb"\]")
@@ -93,29 +89,27 @@ class Health(BaseModel):
     timestamp: str = Field(description="Time of the response, UTC", examples=["2026-11-22T21:04:05.123456+00:00"])
 
 
-async def encode(texts: list[str]) -> list[Tokens]:
-    """The tokens of each text. Long requests use a thread, in parts: others run in between, and it can be cancelled."""
+async def infer(texts: list[str]) -> list[bytes]:
+    """The JSON of each text's scores. A thread tokenizes long requests in parts: others run in between."""
+    batcher.admit()  # before the texts are tokenized
     characters = sum(map(len, texts))
     if characters < 2_000:  # at most 10 ms, whatever they are
-        return [tuple(tokens) for tokens in model.encode(texts)]
-    loop, encoded, part = asyncio.get_running_loop(), [], max(1, 20_000 * len(texts) // characters)
+        return await batcher([tuple(tokens) for tokens in model.encode(texts)])
+    loop, encoded, part = asyncio.get_running_loop(), list[Tokens](), max(1, 20_000 * len(texts) // characters)
     with batcher.reserve(characters // CHARACTERS_PER_TOKEN):
         for at in range(0, len(texts), part):
-            encoded += await loop.run_in_executor(tokenizer_thread, model.encode, texts[at : at + part])
-    return [tuple(tokens) for tokens in encoded]
+            tokens = await loop.run_in_executor(tokenizer_thread, model.encode, texts[at : at + part])
+            encoded += map(tuple, tokens)
+    return await batcher(encoded)
 
 
-async def predict_texts(texts: list[str]) -> list[bytes]:
-    batcher.admit()  # before the texts are tokenized
-    return await batcher(await encode(texts))
+router = APIRouter(route_class=FastRoute)
 
 
-@app.post(
-    "/predict", summary="Classify texts", response_model=Predictions, responses=INVALID | BODY_ERRORS | OVERLOADED
-)
+@router.post("/predict", summary="Classify texts", response_model=Predictions, responses=PREDICT_ERRORS)
 async def predict(batch: Texts, request: Request) -> Response:
     async def compute(texts: list[str]) -> list[bytes]:
-        return await run_until(predict_texts(texts), request.receive, settings.deadline_seconds)
+        return await run_until(infer(texts), request.receive, settings.deadline_seconds)
 
     if cache:
         values, hits = await cache.get(batch.text, compute)
@@ -125,7 +119,7 @@ async def predict(batch: Texts, request: Request) -> Response:
     return Response(b'{"predictions":[' + b",".join(values) + b"]}", 200, headers, "application/json")
 
 
-app.routes.insert(0, app.routes.pop())  # the router tries /predict before /docs
+app.include_router(router)
 
 
 @app.get("/", summary="Describe the service")
@@ -149,4 +143,6 @@ async def ready(request: Request) -> Health:
     return await live()
 
 
-instrument(app, model.sha256, cache)
+@app.get("/metrics", summary="Return the metrics in Prometheus' text format", response_class=PlainTextResponse)
+async def metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,17 +1,9 @@
 """Metrics for Prometheus, at GET /metrics. The names follow https://prometheus.io/docs/practices/naming/."""
 
-from collections.abc import Iterator
-from functools import cache
 from time import perf_counter
 
-from fastapi import FastAPI, Response
-from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, Info, generate_latest
-from prometheus_client.core import REGISTRY, CounterMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Gauge, Histogram, Info
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from .cache import Cache
 
 # A hit takes about 1 ms, a text 3 ms, 1,000 texts 1 s; the deadline is 10 s.
 TIME_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -31,12 +23,10 @@ queue_duration = Histogram("batcher_queue_seconds", "Queueing time of a text", b
 batch_tokens = Histogram("batcher_batch_tokens", "Tokens of a batch, padding included", buckets=TOKEN_BUCKETS)
 padding_tokens = Counter("batcher_padding_tokens_total", "Tokens that are padding")
 shared_texts = Counter("batcher_shared_texts_total", "Texts that were already waiting or computed (single-flight)")
+cache_hits = Counter("cache_hits_total", "Items whose value came from Redis")
+cache_misses = Counter("cache_misses_total", "Items without a value in Redis")
+cache_errors = Counter("cache_errors_total", "Failed calls of Redis and failed probes")
 model_info = Info("model", "The model and the version of the service")
-
-
-@cache  # labels() takes 3 us
-def labelled(*labels: str | int) -> tuple[Counter, Histogram]:
-    return requests.labels(*labels), request_duration.labels(*labels)
 
 
 class PrometheusMiddleware:
@@ -66,29 +56,6 @@ class PrometheusMiddleware:
             same_path = (route for route in scope["app"].routes if route.path == scope["path"])
             route = scope.get("route") or next(same_path, None)  # a body that limits.py rejects reaches no route
             handler = route.path if route else "unmatched"  # the template of the route
-            counter, histogram = labelled(handler, scope["method"] if scope["method"] in METHODS else "other", status)
-            counter.inc()
-            histogram.observe(perf_counter() - start)
-
-
-class CacheCollector(Collector):
-    """Reads the counters of cache.py whenever Prometheus scrapes the metrics."""
-
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        yield CounterMetricFamily("cache_hits", "Items whose value came from Redis", self._cache.hits)
-        yield CounterMetricFamily("cache_misses", "Items without a value in Redis", self._cache.misses)
-        yield CounterMetricFamily("cache_errors", "Failed calls of Redis and failed probes", self._cache.errors)
-
-
-def instrument(app: FastAPI, model_sha256: str, cache: Cache | None) -> None:
-    model_info.info({"sha256": model_sha256, "service_version": app.version})
-    if cache:
-        REGISTRY.register(CacheCollector(cache))
-    app.add_middleware(PrometheusMiddleware)
-
-    @app.get("/metrics", summary="Return the metrics in Prometheus' text format", response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+            labels = handler, scope["method"] if scope["method"] in METHODS else "other", status
+            requests.labels(*labels).inc()
+            request_duration.labels(*labels).observe(perf_counter() - start)

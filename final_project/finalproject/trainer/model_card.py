@@ -42,8 +42,8 @@ def wilson(correct: int, examples: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def positive_probability(model: SentimentModel, tokens: list[int]) -> float:
-    (scores,) = model.predict([tokens])
-    return scores[1]["score"]
+    (scores,) = map(json.loads, model.predict([tokens]))
+    return float(scores[1]["score"])
 
 
 def counts(correct: NDArray[np.bool_], group: NDArray[np.bool_]) -> Figures:

@@ -127,7 +127,7 @@ def check(url: str) -> None:
     for text in ("I love you!", "I hate you!", "not a bad film, but a long one"):
         response, _ = post_texts(url, [text])
         (scores,) = response["predictions"] if isinstance(response, dict) else response
-        (expected,) = model.predict(model.encode([text]))
+        (expected,) = map(json.loads, model.predict(model.encode([text])))
         for score, right in zip(scores, expected, strict=True):
             if score["label"] != right["label"] or not math.isclose(score["score"], right["score"], abs_tol=0.0002):
                 raise MeasurementError(f"{url} returned {scores}, but the model returns {expected}")
