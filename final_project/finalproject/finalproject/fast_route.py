@@ -14,8 +14,8 @@ class FastRoute(APIRoute):
     returns the validation errors. It takes 40 to 60 us, this route 10 us. OpenAPI is the same."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            await super().handle(scope, receive, send)  # status 405
+        if scope["method"] != "POST" or self.methods != {"POST"}:
+            await super().handle(scope, receive, send)
             return
         message = await receive()  # limits.py has read the whole body
         if message["type"] == "http.disconnect":

@@ -1,5 +1,6 @@
 """Metrics for Prometheus, at GET /metrics. The names follow https://prometheus.io/docs/practices/naming/."""
 
+from functools import cache
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram, Info
@@ -27,6 +28,7 @@ cache_hits = Counter("cache_hits_total", "Items whose value came from Redis")
 cache_misses = Counter("cache_misses_total", "Items without a value in Redis")
 cache_errors = Counter("cache_errors_total", "Failed calls of Redis and failed probes")
 model_info = Info("model", "The model and the version of the service")
+requests_labels, request_duration_labels = cache(requests.labels), cache(request_duration.labels)  # labels() takes 3 us
 
 
 class PrometheusMiddleware:
@@ -57,5 +59,5 @@ class PrometheusMiddleware:
             route = scope.get("route") or next(same_path, None)  # a body that limits.py rejects reaches no route
             handler = route.path if route else "unmatched"  # the template of the route
             labels = handler, scope["method"] if scope["method"] in METHODS else "other", status
-            requests.labels(*labels).inc()
-            request_duration.labels(*labels).observe(perf_counter() - start)
+            requests_labels(*labels).inc()
+            request_duration_labels(*labels).observe(perf_counter() - start)
