@@ -1,99 +1,105 @@
 #!/usr/bin/env bash
-# Measures lab_4's service at three cache rates, in both shapes: ./run.sh [local|docker|minikube|URL]   (DURATION=60s RUN=1 PORT=8000)
-# With a URL, what answers there; else it starts lab_4 in that mode, and Prometheus on PROMETHEUS_PORT=9090, if it is installed.
-# USERS, RATE, P95 and P99 are load.js'.
+# Load-tests lab_4's service with load.js: ./run.sh [local|docker|minikube|URL]   (DURATION=30s VUS=32 RATE=200 PORT=8000)
+# 3 cache rates in a closed and an open workload. It starts the service with lab_4/run.sh, or uses the one at a URL.
+# ./run.sh experiments [NAME...] [--commit] measures all of Findings.md; bench/experiments.py describes it.
 set -euo pipefail
-set -m # what runs in the background has a process group of its own, to be stopped as a whole
+set -m # each background job has its own process group, which `stop` ends as a whole
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
-duration=${DURATION:-60s} run=${RUN:-1} port=${PORT:-8000} prometheus_port=${PROMETHEUS_PORT:-9090}
+duration=${DURATION:-30s} vus=${VUS:-32} rate=${RATE:-200} results=results/local/hit-ratio.json
 
 heading() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
-usage() { echo 'usage: ./run.sh [local|docker|minikube|URL]' >&2; exit 2; }
-in_use() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+usage() { echo 'usage: ./run.sh [local|docker|minikube|URL], or ./run.sh experiments [NAME...] [--commit]' >&2; exit 2; }
 
-[ $# -le 1 ] || usage
 mode='' url=''
 case ${1:-} in
+  experiments) ;;
   '' | local | docker | minikube) mode=${1:-} ;;
-  http://* | https://*) url=$1 ;;
+  http://* | https://*) url=${1%/} ;;
   *) usage ;;
 esac
-[[ $duration =~ ^[1-9][0-9]{0,5}[smh]$ ]] || fail "DURATION is a time such as 30s, 5m or 1h, not '$duration'"
-[[ $run =~ ^[1-9][0-9]{0,2}$ ]] || fail "RUN is a number from 1 to 999, not '$run'"
-settings="DURATION=$duration RATE=${RATE:-200}"
-for name in USERS P95 P99; do [ -z "${!name:-}" ] || settings="$settings $name=${!name}"; done
+[ $# -le 1 ] || [ "$1" = experiments ] || usage
+[[ $duration =~ ^[1-9][0-9]*[smh]$ ]] || fail "DURATION must be a time such as 30s, 5m or 1h, not '$duration'"
+for name in vus rate; do
+  [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "VUS and RATE must be whole numbers from 1, not '${!name}'"
+done
+command -v curl >/dev/null || fail 'curl is not installed: https://curl.se/download.html'
+# Each request in flight needs an open file in k6 and one in the service. macOS allows 256.
+ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || ulimit -Sn 10240 2>/dev/null || true
+files=$(ulimit -Sn)
+if [ "$files" != unlimited ] && [ "$files" -lt 1024 ]; then
+  echo "The hard limit on open files is $files, so latencies can be too high: ulimit -Hn 1024 as root, or VUS=50 RATE=50"
+fi
 
 folder=''
-stop() { # its group, told every 2 s until it is gone: what only just starts may not hear it
+stop() { # process: SIGTERM to its group once, because the docker command gives up after three. Then to the process only,
+  # every 2 s, because a process that has just started ignores the first one.
   local tick
-  for ((tick = 0; ; tick++)); do
+  kill -- "-$1" || return 0
+  for ((tick = 1; ; tick++)); do
     kill -0 "$1" || break
-    ((tick % 20)) || kill -- "-$1"
+    ((tick % 20)) || kill "$1"
     sleep 0.1
-  done 2>/dev/null
-}
-finish() {
-  local status=$? pid
+  done
+} 2>/dev/null
+clean_up() {
+  local status=$? process
   trap '' INT TERM PIPE
-  set +e # even if nobody reads what is said here
-  [ -z "$(jobs -rp)$folder" ] || heading clean up
-  for pid in $(jobs -rp); do stop "$pid"; echo "stopped process $pid"; done
+  set +e # also when standard output is closed, as in ./run.sh | head
+  [ -z "$folder" ] || heading clean up
+  for process in $(jobs -rp); do stop "$process"; echo "stopped process $process"; done
   [ -z "$folder" ] || rm -rf "$folder"
   exit "$status"
 }
-trap finish EXIT
+trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 heading build
 ./install.sh
+if [ "${1:-}" = experiments ]; then exec .venv/bin/python -m bench.experiments "${@:2}"; fi
 
 heading start
 folder=$(mktemp -d)
-service='' prometheus=''
+service='' note="k6 sent the requests to $url."
 if [ -z "$url" ]; then
-  url=http://127.0.0.1:$port
   # shellcheck disable=SC2086 # a mode, or none
-  ../lab_4/run.sh $mode --keep </dev/null >"$folder/service" 2>&1 & service=$!
-  echo "lab_4/run.sh $mode --keep"
-  if command -v prometheus >/dev/null && in_use "$prometheus_port"; then
-    echo "port $prometheus_port is in use, so Prometheus does not watch: PROMETHEUS_PORT=$((prometheus_port + 1)) ./run.sh"
-  elif command -v prometheus >/dev/null; then
-    sed "s/api:8000/127.0.0.1:$port/; s#rules/#$PWD/rules/#" provisioning/prometheus.yml >"$folder/prometheus.yml"
-    prometheus --config.file "$folder/prometheus.yml" --storage.tsdb.path "$folder/prometheus" \
-      --web.listen-address "127.0.0.1:$prometheus_port" --log.level error </dev/null & prometheus=$!
-    echo "Prometheus on http://127.0.0.1:$prometheus_port"
-  fi
+  ../lab_4/run.sh $mode --keep </dev/null >"$folder/log" 2>&1 & service=$!
+  echo "../lab_4/run.sh $mode --keep"
 fi
 
 heading wait
-while [ -n "$service" ] && ! grep -q '^kept at' "$folder/service"; do # it has limits of its own for each of its steps
-  kill -0 "$service" 2>/dev/null || { sed '/^== clean up/,$d' "$folder/service" | tail -n 5 >&2; fail 'lab_4 did not start'; }
+while [ -n "$service" ] && ! grep -q '^kept at' "$folder/log"; do # each step of lab_4/run.sh has a time limit
+  kill -0 "$service" 2>/dev/null || { sed '/^== clean up/,$d' "$folder/log" | tail -n 5 >&2; fail 'lab_4 did not start'; }
   sleep 0.25
 done
-echo "$url is to be measured"
-began=$(date +%s)
+if [ -n "$service" ]; then
+  url=$(sed -n 's/^kept at \(.*\) until.*/\1/p' "$folder/log")
+  note=$(grep -o 'The requests go through .*' "$folder/log" || true) # on minikube: the NodePort, or the tunnel of kubectl
+fi
+host=${url#*://} && host=${host%%[:/]*}
+unset "${!PYTHON@}" # settings of other Python projects
+export no_proxy=$host,127.0.0.1${no_proxy:+,$no_proxy} NO_PROXY=$host,127.0.0.1${NO_PROXY:+,$NO_PROXY} NOTE=$note
+curl --disable --silent --fail --max-time 5 --output /dev/null "$url/health" || fail "$url/health does not return 200"
+echo "$url responds${note:+. $note}"
 
-heading exercise
+heading load test
+rm -f "$results"
 failed=''
-for shape in closed open; do
-  for rate in 0 0.5 1; do
-    name=$shape-$rate-$run status=0
-    # in the background, so that a signal need not wait for its end
-    # shellcheck disable=SC2086 # words
-    .venv/bin/python measure.py . "$name" URL="$url" SHAPE="$shape" CACHE_RATE="$rate" $settings </dev/null &
+for workload in "VUS=$vus" "RATE=$rate"; do
+  for cache_rate in 0 0.5 1; do
+    printf '\n%s CACHE_RATE=%s\n' "$workload" "$cache_rate"
+    status=0
+    # in the background: bash runs a trap only after a foreground command has ended
+    .venv/bin/python -m bench.measure "$url" "$results" \
+      "$workload" CACHE_RATE="$cache_rate" DURATION="$duration" </dev/null &
     wait $! || status=$?
     case $status in
-      0) echo "results/$name.json" ;;
-      99) echo "results/$name.json: a threshold was not held"; failed="$failed $name" ;;
-      *) exit 1 ;;
+      0) ;;
+      99) failed="$failed, $workload CACHE_RATE=$cache_rate" ;;
+      *) fail "k6 could not run" ;;
     esac
   done
 done
-if [ -n "$prometheus" ] && kill -0 "$prometheus" 2>/dev/null; then
-  .venv/bin/python -m dashboards.draw "http://127.0.0.1:$prometheus_port" "$began" "$(date +%s)"
-  echo 'images/dashboard-lab_4.png has what the dashboard shows of it'
-fi
-[ -z "$failed" ] || fail "a threshold was not held in:$failed"
-echo 'README.md tells how to bring back the committed runs, and how to make all those of Findings.md'
+.venv/bin/python analyze.py results/local
+[ -z "$failed" ] || fail "a threshold of load.js failed with ${failed#, }"

@@ -1,77 +1,78 @@
-"""lab_4's service, Valkey and Prometheus, as processes of this one: what the picture and the tests look at.
-
-A second service is lab_4's again, with all that can go wrong: no Redis, and a model that was never fitted.
+"""Sends each query of the dashboard, the rules and the alerts to a Prometheus and prints those without data:
+`.venv/bin/python -m dashboards.live http://127.0.0.1:9091`. It needs requests in the last minute.
 """
 
-import contextlib
-import hashlib
 import json
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+import re
+import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
-from services import HERE, LAB_4, answers, free_port, python, running, said, service, valkey, wait_for
+import yaml
 
-RULES = HERE / "rules"
+from services import get
 
-UNFITTED = """
-import joblib, sklearn, sys
-from sklearn.linear_model import LinearRegression
-joblib.dump(LinearRegression(), sys.argv[1])
-print(sklearn.__version__)
-"""
+from .panels import PANELS
 
-
-@dataclass(frozen=True)
-class Live:
-    """URLs."""
-
-    prometheus: str
-    lab_4: str
-    broken: str
+RULES = Path(__file__).parents[1] / "rules"
+WINDOW = "1m"
 
 
-def missing() -> str:
-    """Why nothing can be started here, or nothing."""
-    if shutil.which("prometheus"):
-        return ""
-    return "Prometheus is not installed; on Debian and Ubuntu: apt install prometheus"
+def rules(file: str) -> list[dict[str, Any]]:
+    groups = yaml.safe_load((RULES / file).read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
 
 
-def unfitted(folder: Path) -> Path:
-    path = folder / "model_pipeline.pkl"
-    version = said(python(LAB_4), UNFITTED, str(path))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    manifest = {"sha256": digest, "versions": {"scikit-learn": version}}
-    path.with_name("manifest.json").write_text(json.dumps(manifest))
-    return path
+def fetch(url: str, path: str, **parameters: str | float) -> list[dict[str, Any]]:
+    """The time series in a response of the HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/"""
+    result: list[dict[str, Any]] = json.loads(get(f"{url}/api/v1/{path}?{urlencode(parameters)}"))["data"]["result"]
+    return result
 
 
-@contextlib.contextmanager
-def prometheus(folder: Path, targets: dict[str, list[str]]) -> Iterator[str]:
-    """It asks the URLs of each job, and evaluates the rules, every second."""
-    scrapes = [
-        {"job_name": job, "static_configs": [{"targets": [url.removeprefix("http://") for url in urls]}]}
-        for job, urls in targets.items()
-    ]
-    every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    rules = [str(RULES / name) for name in ("recording.yaml", "alerts.yaml")]
-    config = folder / "prometheus.yml"  # YAML can be written as JSON
-    config.write_text(json.dumps({"global": every, "rule_files": rules, "scrape_configs": scrapes}))
-    address = f"127.0.0.1:{free_port()}"
-    data = f"--storage.tsdb.path={folder / 'data'}"
-    command = ["prometheus", f"--config.file={config}", data, f"--web.listen-address={address}"]
-    with running(command, folder / "prometheus.log", folder):
-        wait_for(lambda: answers(f"http://{address}/-/ready"), f"Prometheus, see {folder}")
-        yield f"http://{address}"
+def filled(expr: str, window: str = WINDOW) -> str:
+    """The query without Grafana's variables."""
+    return expr.replace("$namespace", ".*").replace("$__rate_interval", window)
 
 
-@contextlib.contextmanager
-def live(folder: Path) -> Iterator[Live]:
-    with contextlib.ExitStack() as stack:
-        redis = stack.enter_context(valkey(folder))
-        lab_4 = stack.enter_context(service(LAB_4, "src.main:app", folder / "lab_4.log", LAB_4, REDIS_URL=redis))
-        model = {"MODEL_PATH": str(unfitted(folder)), "REDIS_URL": "redis://127.0.0.1:9"}  # where nothing listens
-        broken = stack.enter_context(service(LAB_4, "src.main:app", folder / "broken.log", LAB_4, **model))
-        yield Live(stack.enter_context(prometheus(folder, {"housing": [lab_4, broken]})), lab_4, broken)
+def labels_of_data(url: str, expr: str) -> list[dict[str, str]]:
+    """The labels of each time series that has a number now. A ratio is NaN (not a number) without requests."""
+    found = fetch(url, "query", query=filled(expr))
+    return [series["metric"] for series in found if math.isfinite(float(series["value"][1]))]
+
+
+def selectors(expr: str) -> set[str]:
+    """Each `metric{labels}` of the query, without `status`: a service without errors has none with status 500."""
+    return {re.sub(r',? ?status[=!~]+"[^"]*"', "", found) for found in re.findall(r"\b[a-z_][\w:]*\{[^}]*\}", expr)}
+
+
+def queries() -> list[tuple[str, str]]:
+    """The name and the PromQL of each query."""
+    shown = [(f"{panel.title}, {legend}", expr) for panel in PANELS for legend, expr in panel.queries.items()]
+    recorded = [(f"{rule['record']}, {rule['labels']['slo']}", rule["expr"]) for rule in rules("recording.yaml")]
+    return shown + recorded + [(rule["alert"], rule["expr"]) for rule in rules("alerts.yaml")]
+
+
+def missing(url: str, name: str, expr: str) -> list[str]:
+    """The parts of the query that have no data. The query of an alert has none while everything works."""
+    is_alert = name in {rule["alert"] for rule in rules("alerts.yaml")}
+    parts = sorted(selectors(expr)) + ([] if is_alert else [expr])
+    without_data = [part for part in parts if not labels_of_data(url, part)]
+    legend = re.findall(r"{{(\w+)}}", name)
+    return without_data or [label for label in legend if not all(label in has for has in labels_of_data(url, expr))]
+
+
+def main(url: str) -> int:
+    found = {name: missing(url, name, expr) for name, expr in queries()}
+    for name, parts in found.items():
+        for part in parts:
+            print(f"{name}: no data for {part}")
+    print(f"{len(found)} queries, {sum(map(bool, found.values()))} without data")
+    return int(any(found.values()))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m dashboards.live URL_OF_PROMETHEUS")
+    sys.exit(main(sys.argv[1]))

@@ -1,112 +1,99 @@
-"""What the dashboards show: each panel with its queries, in the one place that builds, draws and tests them."""
+"""The panels of the dashboard: titles, units and PromQL queries. build.py writes them to lab_4.json."""
 
 from dataclasses import dataclass
 
-from .service import Service
-
-ROUTE = 'handler="/predict"'
-TIME = "http_request_duration_seconds"
+# Grafana replaces $namespace by the choice above the panels, and $__rate_interval by at least 4 scrape intervals.
+SELECTOR = 'job="housing", namespace=~"$namespace"'
+PREDICT = 'handler="/predict"'
+DURATION, INFERENCE = "http_request_duration_seconds", "model_inference_duration_seconds"
 
 
 @dataclass(frozen=True)
 class Panel:
     title: str
-    unit: str  # Grafana's names: reqps, ops, s, percentunit, bytes, short
+    unit: str  # Grafana's name: reqps (requests/s), ops (operations/s), s, percentunit (0 to 1), bytes, short (none)
     description: str
-    queries: dict[str, str]  # by the name of the line, which may be of labels: {{handler}}
-    heat: bool = False  # a heat map of the one query, which is by `le`
+    queries: dict[str, str]  # a query by its legend; {{status}} in a legend is the value of that label
 
 
-def rows(of: Service) -> dict[str, list[Panel]]:
-    """By the title of the row."""
-    return {
-        "Traffic": _traffic(of),
-        "Errors": _errors(of),
-        "Latency": _latency(of),
-        "Cache": _cache(of),
-        "Model": _model(of),
-        "Saturation": _saturation(of),
-    }
+def series(metric: str, *matchers: str) -> str:
+    return f"{metric}{{{', '.join((SELECTOR, *matchers))}}}"
 
 
-def panels(of: Service) -> list[Panel]:
-    return [panel for row in rows(of).values() for panel in row]
+def rate(metric: str, *matchers: str, label: str = "") -> str:
+    """The growth of a counter per second, of all pods together or by a label."""
+    return f"sum{label and f' by ({label}) '}(rate({series(metric, *matchers)}[$__rate_interval]))"
 
 
-def _traffic(of: Service) -> list[Panel]:
-    by_route, by_status = (of.per_second("http_requests_total", by=label) for label in ("handler", "status"))
-    return [
-        Panel(
-            "Requests",
-            "reqps",
-            "By route; paths that do not exist are one route, unmatched.",
-            {"{{handler}}": by_route},
-        ),
-        Panel("Answers", "reqps", "By status.", {"{{status}}": by_status}),
-    ]
+def mean(metric: str) -> str:
+    return f"{rate(f'{metric}_sum')} / {rate(f'{metric}_count')}"
 
 
-def _errors(of: Service) -> list[Panel]:
-    invalid, other = of.answers('status="422"'), of.answers('status=~"4..", status!~"422|429"')
-    failed = "Of all answers, those that failed by the server's fault: each 500 is in its log."
-    refused = "Of all answers, those that failed by the caller's: 422 is no valid request"
-    return [
-        Panel("Failed", "percentunit", failed, {"5xx": of.answers('status=~"5.."')}),
-        Panel(
-            "Refused",
-            "percentunit",
-            f"{refused}.",
-            {"422": invalid, "other 4xx": other},
-        ),
-    ]
+def percentile(quantile: float) -> str:
+    return f"histogram_quantile({quantile}, {rate(f'{DURATION}_bucket', PREDICT, label='le')})"
 
 
-def _latency(of: Service) -> list[Panel]:
-    quantiles = {f"p{share * 100:.0f}": of.quantile(share, TIME, ROUTE) for share in (0.5, 0.95, 0.99)}
-    buckets = of.per_second(f"{TIME}_bucket", ROUTE, by="le")
-    return [
-        Panel("Time of /predict", "s", "Quantiles; they are estimated within a bucket of the histogram.", quantiles),
-        Panel(
-            "Times of /predict", "s", "Requests a second in each bucket of the histogram.", {"{{le}}": buckets}, True
-        ),
-    ]
+def within(seconds: str) -> str:
+    """The share of the requests to /predict that take at most this time, which must be a bucket of the histogram."""
+    bucket = f'le="{seconds}"'
+    return f"{rate(f'{DURATION}_bucket', PREDICT, bucket)} / {rate(f'{DURATION}_count', PREDICT)}"
 
 
-def _cache(of: Service) -> list[Panel]:
-    hits, misses, errors = (of.per_second(f"cache_{what}_total") for what in ("hits", "misses", "errors"))
-    fails = f"The {of.items} that Redis failed to give or to take: above 0 as long as it is away."
-    return [
-        Panel("Asked for", "ops", f"Hits and misses are counted by {of.items}.", {"hits": hits, "misses": misses}),
-        Panel("Hit share", "percentunit", "What came from Redis.", {"hits": f"{hits} / ({hits} + {misses})"}),
-        Panel("Cache errors", "ops", fails, {"errors": errors}),
-    ]
+def share(status: str) -> str:
+    """The share of all requests to /predict. Without such a request there is no time series, and `or` makes it 0."""
+    total = rate("http_requests_total", PREDICT)
+    return f"({rate('http_requests_total', PREDICT, status)} or 0 * {total}) / {total}"
 
 
-def _model(of: Service) -> list[Panel]:
-    calls = {"calls": of.per_second("model_inference_duration_seconds_count")}
-    return [
-        Panel(
-            "Time of a call",
-            "s",
-            "The mean of the calls of the model.",
-            {"mean": of.mean("model_inference_duration_seconds")},
-        ),
-        Panel("Calls", "ops", "Calls of the model; an answer from the cache makes none.", calls),
-        Panel(
-            "Batch",
-            "short",
-            f"The mean number of {of.items} in a call.",
-            {"mean": of.mean("model_inference_batch_size")},
-        ),
-    ]
+def burn_rates(window: str) -> dict[str, str]:
+    """The error ratio of rules/recording.yaml, divided by the error budget. The maximum of all namespaces."""
+    ratio = f"job:slo_errors_per_request:ratio_rate{window}"
+    availability, latency = (series(ratio, f'slo="{slo}"') for slo in ("availability", "latency"))
+    return {"availability": f"max({availability}) / 0.005", "latency": f"max({latency}) / 0.01"}
 
 
-def _saturation(of: Service) -> list[Panel]:
-    processor = of.per_second("process_cpu_seconds_total", by="instance")
-    memory = f"sum by (instance) ({of.of('process_resident_memory_bytes')})"
-    busy = of.per_second("model_inference_duration_seconds_sum", by="instance")
-    return [
-        Panel("CPU", "percentunit", "Of one CPU, by process: event loop and model.", {"{{instance}}": processor}),
-        Panel("Memory", "bytes", "Resident, by process.", {"{{instance}}": memory}),
-        Panel("Model at work", "percentunit", "Share of the time, which has one thread.", {"{{instance}}": busy}),
-    ]
+def by(label: str, metric: str, *matchers: str) -> dict[str, str]:
+    return {f"{{{{{label}}}}}": rate(metric, *matchers, label=label)}
+
+
+hits, misses, errors = (rate(f"cache_{kind}_total") for kind in ("hits", "misses", "errors"))
+failed = {"5xx": share('status=~"5.."'), "429": share('status="429"')}
+invalid = {"422": share('status="422"'), "other": share('status=~"4..", status!~"422|429"')}
+distribution = {f"at most {bound} s": within(bound) for bound in ("0.01", "0.1", "0.5")}
+percentiles = {f"p{q * 100:.0f}": percentile(q) for q in (0.5, 0.95, 0.99)}
+memory = {"{{instance}}": f"sum by (instance) ({series('process_resident_memory_bytes')})"}
+
+ROWS = {
+    "Service level objectives": [
+        Panel("Burn rate (1 h window)", "short", "At 1, the error budget lasts 30 days.", burn_rates("1h")),
+        Panel("Burn rate (5 min window)", "short", "It shows whether a problem continues.", burn_rates("5m")),
+    ],
+    "Traffic": [
+        Panel("Requests by route", "reqps", "`unmatched`: no such route.", by("handler", "http_requests_total")),
+        Panel("Requests by status", "reqps", "All routes, probes included.", by("status", "http_requests_total")),
+    ],
+    "Errors": [
+        Panel("Failed and rejected (5xx, 429)", "percentunit", "Share of the requests to /predict.", failed),
+        Panel("Client errors (4xx)", "percentunit", "Share of the requests to /predict. 422 is invalid data.", invalid),
+    ],
+    "Latency": [
+        Panel("Latency (p50/p95/p99)", "s", "Requests to /predict, estimated from the buckets.", percentiles),
+        Panel("Latency distribution", "percentunit", "Share of the requests to /predict.", distribution),
+    ],
+    "Cache": [
+        Panel("Cache lookups", "ops", "A lookup is for one block group.", {"hits": hits, "misses": misses}),
+        Panel("Cache hit ratio", "percentunit", "Hits / lookups.", {"hit ratio": f"{hits} / ({hits} + {misses})"}),
+        Panel("Cache errors", "ops", "Failed calls of Redis.", {"errors": errors}),
+    ],
+    "Model": [
+        Panel("Inference duration (mean)", "s", "One call of the model.", {"mean": mean(INFERENCE)}),
+        Panel("Inference calls", "ops", "A request without a miss causes none.", {"calls": rate(f"{INFERENCE}_count")}),
+        Panel("Batch size (mean)", "short", "Block groups per call.", {"mean": mean("model_inference_batch_size")}),
+    ],
+    "Saturation": [
+        Panel("CPU usage", "percentunit", "100 % is one CPU.", by("instance", "process_cpu_seconds_total")),
+        Panel("Memory (RSS)", "bytes", "Resident set size of each process.", memory),
+        Panel("Inference utilization", "percentunit", "Share of time in calls.", by("instance", f"{INFERENCE}_sum")),
+    ],
+}
+PANELS = [panel for row in ROWS.values() for panel in row]

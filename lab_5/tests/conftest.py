@@ -1,19 +1,17 @@
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from dashboards.live import Live, live, missing
+from services import LAB_4, service, valkey, wait_for_cache
 
-os.environ["no_proxy"] = ",".join(filter(None, ["127.0.0.1", os.environ.get("no_proxy")]))
+os.environ["no_proxy"] = ",".join(filter(None, ["127.0.0.1", os.environ.get("no_proxy")]))  # also for k6
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """The service, with Valkey, a second one that is broken, and a Prometheus that asks them every second."""
-    if missing():
-        pytest.skip(missing())
-    folder: Path = tmp_path_factory.mktemp("live")
-    with live(folder) as urls:
-        yield urls
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """lab_4's service, whose cache is in use."""
+    folder = tmp_path_factory.mktemp("lab_4")
+    with valkey(folder) as redis, service(LAB_4, "src.main:app", folder / "log", LAB_4, REDIS_URL=redis) as address:
+        wait_for_cache(address)
+        yield address

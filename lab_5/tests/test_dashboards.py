@@ -1,114 +1,65 @@
-"""The dashboards' files: what the library builds, complete, and where a Grafana finds them."""
+"""The dashboard is complete, uses metrics of the service, and Grafana finds it."""
 
 import json
 import re
 import shutil
 import subprocess
-from typing import Any
 
 import pytest
 import yaml
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.cog.plugins import register_default_plugins
-from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards.build import path, text
-from dashboards.panels import panels
-from dashboards.prometheus import metrics
-from dashboards.service import LAB_4, SERVICES, Service
-from services import HERE
+from dashboards.build import FILE, text
+from dashboards.live import queries
+from dashboards.panels import PANELS
+from services import HERE, LAB_4
 
-LAB = HERE
-
-each_service = pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.lab)
+SHOWN = [panel for panel in json.loads(FILE.read_bytes())["panels"] if panel["type"] != "row"]
+COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text())["services"]
 
 
-def shown(service: Service) -> list[dict[str, Any]]:
-    everything: list[dict[str, Any]] = json.loads(path(service).read_bytes())["panels"]
-    return [panel for panel in everything if panel["type"] != "row"]
+def test_file_is_what_the_library_builds() -> None:
+    assert FILE.read_text() == text(), "run .venv/bin/python -m dashboards.build"
 
 
-def counted(service: Service) -> str:
-    """What the README tells of the service's metrics."""
-    return (HERE.parent / service.lab / "README.md").read_text().split("# Metrics\n")[1].split("\n## ")[0]
+def test_each_panel_has_a_unit_a_description_and_queries_for_the_chosen_prometheus() -> None:
+    assert [panel["title"] for panel in SHOWN] == [panel.title for panel in PANELS]
+    for panel, source in zip(SHOWN, PANELS, strict=True):
+        assert panel["fieldConfig"]["defaults"]["unit"] == source.unit
+        assert panel["description"].endswith(".")
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert [target["expr"] for target in panel["targets"]] == list(source.queries.values())
 
 
-@each_service
-def test_the_file_is_what_the_library_builds(service: Service) -> None:
-    assert path(service).read_bytes() == text(service).encode(), "run .venv/bin/python -m dashboards.build"
+@pytest.mark.parametrize(("name", "expr"), [pytest.param(*query, id=query[0]) for query in queries()])
+def test_each_metric_exists_in_the_service(name: str, expr: str) -> None:
+    exported = set(re.findall(r'"((?:http|cache|model)_\w+)"', (LAB_4 / "src" / "metrics.py").read_text()))
+    exported |= {"up", "process_cpu_seconds", "process_resident_memory_bytes"}  # of Prometheus and its client library
+    used = {re.sub("_(total|bucket|sum|count)$", "", metric) for metric in re.findall(r"\b([a-z_]+)\{[^}]*job=", expr)}
+    assert used <= {re.sub("_total$", "", metric) for metric in exported}, name
+    assert used or "job:slo_errors_per_request" in expr
 
 
-@each_service
-def test_the_file_is_of_the_library_s_schema(service: Service) -> None:
-    """What the schema does not know is lost on the way through it."""
-    register_default_plugins()
-    file = path(service).read_text()
-    through = json.dumps(Dashboard.from_json(json.loads(file)), cls=JSONEncoder)
-    assert json.loads(through) == json.loads(file)
-
-
-@each_service
-def test_each_panel_has_a_unit_a_description_and_a_link_to_what_is_counted(service: Service) -> None:
-    assert len(shown(service)) == len(panels(service))
-    for panel in shown(service):
-        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
-        assert panel["description"].endswith("."), panel["title"]
-        assert [link["url"] for link in panel["links"]] == [
-            f"${{repository}}/blob/main/{service.lab}/README.md#metrics"
-        ]
-
-
-@each_service
-def test_each_panel_asks_the_prometheus_that_was_chosen_for_the_queries_of_panels_py(service: Service) -> None:
-    asked = [[target["expr"] for target in panel["targets"]] for panel in shown(service)]
-    assert asked == [list(panel.queries.values()) for panel in panels(service)]
-    assert {panel["datasource"]["uid"] for panel in shown(service)} == {"${datasource}"}
-
-
-@each_service
-def test_no_panel_lies_on_another(service: Service) -> None:
-    taken: set[tuple[int, int]] = set()
-    for place in (panel["gridPos"] for panel in shown(service)):
-        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
-        assert not cells & taken
-        assert place["x"] + place["w"] <= 24
-        taken |= cells
-
-
-@each_service
-def test_each_metric_is_in_the_readme_and_of_the_service_s_job(service: Service) -> None:
-    for panel in panels(service):
-        for expr in panel.queries.values():
-            assert expr.count(f'job="{service.job}", namespace=~"$namespace"') == expr.count("{"), expr
-            for metric in metrics(expr):
-                name = "process_" if metric.startswith("process_") else re.sub("_(bucket|sum|count)$", "", metric)
-                assert f"`{name}" in counted(service) or f"`{metric}" in counted(service), metric
-
-
-# Where a Grafana gets them
-
-
-def test_compose_starts_nothing_as_root_and_opens_nothing_but_to_this_machine() -> None:
-    for name, service in yaml.safe_load((LAB / "compose.yaml").read_text())["services"].items():
+def test_compose_starts_no_container_as_root_and_opens_ports_only_on_this_machine() -> None:
+    for name, service in COMPOSE.items():
         assert re.fullmatch(r"[\w/]+:v?[\d.]+[\w.-]*", service["image"]), name
         assert int(service["user"].split(":")[0]) > 0, name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
-        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
         for mount in service.get("volumes", []):
-            assert not mount.startswith(".") or (LAB / mount.split(":")[0]).exists(), mount
+            assert not mount.startswith(".") or (HERE / mount.split(":")[0]).exists(), mount
 
 
-def test_compose_s_prometheus_reads_the_rules_and_names_the_job_as_the_dashboard_does() -> None:
-    config = yaml.safe_load((LAB / "provisioning" / "prometheus.yml").read_text())
-    assert [job["job_name"] for job in config["scrape_configs"]] == [LAB_4.job]
-    assert all((LAB / name).exists() for name in config["rule_files"])
+def test_prometheus_of_compose_reads_the_rules_and_names_the_job_as_the_queries_do() -> None:
+    config = yaml.safe_load((HERE / "provisioning" / "prometheus.yml").read_text())
+    (job,) = config["scrape_configs"]
+    assert job["static_configs"][0]["targets"][0].split(":")[0] in COMPOSE
+    assert all((HERE / name).exists() for name in config["rule_files"])
+    assert all(f'job="{job["job_name"]}"' in expr for _, expr in queries() if "slo_errors_per_request" not in expr)
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
-def test_a_cluster_gets_the_files_as_configmaps_that_grafana_looks_for() -> None:
-    command = ["kubectl", "kustomize", str(LAB / ".k8s")]
-    made = list(yaml.safe_load_all(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    assert [each["kind"] for each in made] == ["ConfigMap"] * len(SERVICES)
-    assert {each["metadata"]["labels"]["grafana_dashboard"] for each in made} == {"1"}
-    given = {name: text for each in made for name, text in each["data"].items()}
-    assert given == {path(service).name: path(service).read_text() for service in SERVICES}
+def test_cluster_gets_the_dashboard_as_a_configmap_with_the_label_that_grafana_selects() -> None:
+    output = subprocess.check_output(["kubectl", "kustomize", str(FILE.parent)], text=True)
+    (made,) = yaml.safe_load_all(output)
+    assert (made["kind"], made["metadata"]["labels"]["grafana_dashboard"]) == ("ConfigMap", "1")
+    assert made["data"] == {FILE.name: FILE.read_text()}

@@ -1,134 +1,109 @@
-"""load.js on k6, against lab_4's service: what was asked for is what was sent, and what is wrong fails."""
+"""load.js sends what its settings request, counts the responses, and fails when it must."""
 
-import csv
-import json
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from threading import Thread
 
 import pytest
 
-from measure import K6, NOT_HELD, Result, measure
-from services import HERE, LAB_4, free_port, service, valkey
+from bench.measure import K6, THRESHOLD_FAILED, measure
+from services import HERE, free_port
 
-QUIET = {"P95": "20000", "P99": "20000"}  # a machine may be slow
-
-
-@pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The URL of a service, and a folder with its load.js."""
-    folder = tmp_path_factory.mktemp("lab_4")
-    (folder / "load.js").write_bytes((HERE / "load.js").read_bytes())
-    with valkey(folder) as redis, service(LAB_4, "src.main:app", folder / "log", LAB_4, REDIS_URL=redis) as url:
-        yield url, folder
+STATUSES = [200, 422, 429, 500, 503, 404, 0]
 
 
-def measured(at: tuple[str, Path], **settings: str) -> Result:
-    url, folder = at
-    return measure(folder, "run", {"URL": url, **settings})
+class Stub(BaseHTTPRequestHandler):
+    """Returns each status in the same number of responses, after the first one, which is that of setup(). 0: none."""
+
+    protocol_version = "HTTP/1.1"
+    numbers = count(-1)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        number = next(self.numbers)
+        status = STATUSES[number % len(STATUSES)] if number >= 0 else 200
+        if not status:
+            self.close_connection = True
+            return
+        body = b'{"predictions": [1.5]}'
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
-def run(where: Path, /, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
-    command = [str(K6), "run", "--quiet", "--address", "127.0.0.1:0", *options, *words, str(where / "load.js")]
+@pytest.fixture
+def stub() -> Iterator[str]:
+    with ThreadingHTTPServer(("localhost", 0), Stub) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def k6(**variables: str) -> subprocess.CompletedProcess[str]:
+    pairs = [f"--env={name}={value}" for name, value in variables.items()]
+    command = [str(K6), "run", "--quiet", "--address", "127.0.0.1:0", *pairs, str(HERE / "load.js")]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def samples(at: tuple[str, Path], **settings: str) -> list[dict[str, str]]:
-    url, folder = at
-    run(folder, "--out", f"csv={folder / 'samples.csv'}", URL=url, **settings)
-    with (folder / "samples.csv").open(newline="") as lines:
-        return [row for row in csv.DictReader(lines) if row["scenario"] == "load"]
+@pytest.mark.parametrize("workload", [{"VUS": "4"}, {"RATE": "151"}], ids=str)
+@pytest.mark.parametrize("rate", [0, 0.95, 1])
+def test_hit_ratio_is_the_requested_one_to_one_request(url: str, workload: dict[str, str], rate: float) -> None:
+    run = measure(url, {**workload, "CACHE_RATE": str(rate), "DURATION": "1s"}, quiet=True)
+    requests = run["responses"]["200"]
+    assert requests == sum(run["responses"].values()) >= 50
+    assert requests == run["cache_hits"] + run["cache_misses"]
+    assert abs(run["cache_hits"] - rate * requests) < 1
 
 
-@pytest.mark.parametrize("shape", ["closed", "open", "step"])
-@pytest.mark.parametrize("rate", [0, 0.5, 0.95, 1])
-def test_items_are_cached_and_new_as_asked_for_to_one_request(at: tuple[str, Path], shape: str, rate: float) -> None:
-    given = {"SHAPE": shape, "CACHE_RATE": str(rate), "DURATION": "2s", "USERS": "4", "RATE": "151"}
-    found = measured(at, **given, **QUIET)
-    requests = sum(found["sent"].values())
-    assert requests >= 50
-    assert abs(found["sent"].get("cached", 0) - rate * requests) < 1
-    assert found["answers"] == {"200": requests}, "a valid row is refused by nobody"
-    assert (found["hits"], found["misses"]) == (found["sent"].get("cached", 0), found["sent"].get("new", 0))
-    assert found["thresholds_held"]
-    assert json.loads((at[1] / "results" / "run.json").read_text()) == found
+def test_steady_state_is_the_last_80_percent_of_the_run(url: str) -> None:
+    run = measure(url, {"RATE": "100", "DURATION": "2s"}, quiet=True)
+    assert abs(run["requests_per_second"] - 100) <= 3  # 160 requests, and at most 4 were sent late
+    assert abs(sum(run["responses"].values()) - 200) <= 1
 
 
-def test_a_step_is_a_tenth_of_the_rate_but_for_three_eighths_of_the_time(at: tuple[str, Path]) -> None:
-    found = samples(at, SHAPE="step", RATE="50", DURATION="16s")
-    times = [int(row["timestamp"]) for row in found if (row["metric_name"], row["status"]) == ("http_reqs", "200")]
-    assert abs(len(times) - (2 * 5 + 6 * 50 + 8 * 5)) <= 3
-    count = Counter(time - min(times) for time in times)
-    whole, tenth = (sum(count[second] for second in seconds) for seconds in (range(3, 7), range(11, 15)))
-    assert whole > 5 * tenth
-    assert count[0] < 20
+def test_invalid_requests_get_status_422_and_fail_the_run(url: str) -> None:
+    run = measure(url, {"RATE": "100", "INVALID_RATE": "0.03", "DURATION": "2s"}, quiet=True)
+    total = sum(run["responses"].values())
+    assert run["responses"]["200"] + run["responses"]["422"] == total
+    assert abs(run["responses"]["422"] - 0.03 * total) < 1
+    assert not run["thresholds_passed"]
 
 
-@pytest.mark.parametrize(("connections", "most"), [("kept", 4), ("new", 1e9)])
-def test_a_connection_is_for_a_user_or_for_a_request(at: tuple[str, Path], connections: str, most: float) -> None:
-    of = samples(at, USERS="4", DURATION="2s", CONNECTIONS=connections)
-    requests = sum(row["metric_name"] == "http_reqs" for row in of)
-    opened = sum(float(row["metric_value"]) > 0 for row in of if row["metric_name"] == "http_req_connecting")
-    assert requests > 20
-    assert opened == min(most, requests)
+def test_responses_are_counted_by_status(stub: str) -> None:
+    run = measure(stub, {"RATE": "140", "DURATION": "1s", "CACHE_RATE": "0"}, quiet=True)
+    counts, each = run["responses"], run["responses"]["200"]
+    assert each >= 19
+    assert {name: round(number / each) for name, number in counts.items()} == {
+        **{"200": 1, "422": 1, "429": 1, "5xx": 2, "none": 1, "other": 1}
+    }
+    assert not run["thresholds_passed"]
 
 
-def test_the_service_counts_what_k6_counts(at: tuple[str, Path]) -> None:
-    found = measured(at, DURATION="3s", INVALID_RATE="0.1")
-    counted, known = found["service"], 100  # they are asked for at first, in a request of their own
-    assert counted["http_requests_total"] == sum(found["answers"].values()) + 1 + 1  # the scrape before
-    assert counted["cache_hits_total"] + counted["cache_misses_total"] == found["hits"] + found["misses"] + known
-    assert counted["model_inference_batch_size_sum"] <= counted["cache_misses_total"]
+def test_run_with_few_requests_fails(url: str) -> None:
+    run = k6(URL=url, RATE="10", DURATION="1s")
+    assert run.returncode == THRESHOLD_FAILED
+    assert "http_reqs{phase:steady,status:200}" in run.stderr
 
 
-def test_invalid_rows_are_as_many_as_asked_for_and_fail_the_run(at: tuple[str, Path]) -> None:
-    found = measured(at, SHAPE="open", CACHE_RATE="0.5", INVALID_RATE="0.03", DURATION="4s", RATE="100")
-    sent = found["sent"]
-    assert abs(sent["invalid"] - 0.03 * (sent["invalid"] + sent["new"])) < 1
-    assert found["answers"] == {"200": sent["cached"] + sent["new"], "422": sent["invalid"]}
-    assert not found["thresholds_held"]
+def test_service_that_does_not_respond_ends_the_run() -> None:
+    run = k6(URL=f"http://127.0.0.1:{free_port()}", DURATION="2s")
+    assert run.returncode not in (0, THRESHOLD_FAILED)
+    assert "does not predict" in run.stderr
 
 
-def test_two_runs_have_no_new_item_in_common(at: tuple[str, Path]) -> None:
-    for _ in range(2):
-        found = measured(at, CACHE_RATE="0", DURATION="2s", USERS="4", **QUIET)
-        assert found["hits"] == 0
-        assert found["misses"] == found["sent"]["new"]
-
-
-def test_a_slow_service_fails_the_run(at: tuple[str, Path]) -> None:
-    assert not measured(at, DURATION="2s", P99="1")["thresholds_held"]
-
-
-def test_a_service_that_does_not_answer_fails_the_run() -> None:
-    done = run(HERE, URL=f"http://127.0.0.1:{free_port()}", DURATION="2s")
-    assert done.returncode not in (0, NOT_HELD)
-    assert "does not predict" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("CACHE_RATE", "1.1"),
-        ("CACHE_RATE", "half"),
-        ("INVALID_RATE", "-0.1"),
-        ("SHAPE", "round"),
-        ("DURATION", "7"),
-        ("DURATION", "0s"),
-        ("URL", "127.0.0.1:8000"),
-        ("URL", "http://127.0.0.1:8000/predict"),
-        ("USERS", "0"),
-        ("USERS", "1.5"),
-        ("RATE", "none"),
-        ("CONNECTIONS", "old"),
-        ("P99", "0"),
-    ],
-)
-def test_a_wrong_setting_stops_the_run_before_the_first_request_with_one_line(name: str, value: str) -> None:
-    done = run(HERE, **{name: value})
-    assert done.returncode not in (0, NOT_HELD)
-    assert len(done.stderr.splitlines()) == 1
-    assert f"{name} is " in done.stderr
-    assert value in done.stderr
+@pytest.mark.parametrize("variables", [{"CACHE_RATE": "95"}, {"CACHE_RATE": "half"}, {"INVALID_RATE": "-0.1"}], ids=str)
+def test_wrong_share_is_reported_before_the_first_request(variables: dict[str, str]) -> None:
+    run = k6(**variables)
+    assert run.returncode not in (0, THRESHOLD_FAILED)
+    assert f"must be from 0 to 1, not {next(iter(variables.values()))}" in run.stderr

@@ -1,12 +1,11 @@
-"""run.sh in a copy of this lab, so that what it finds does not come between the committed results."""
+"""run.sh in a copy of this lab."""
 
 import json
 import os
+import resource
 import shutil
 import signal
-import socket
 import subprocess
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,111 +13,110 @@ import pytest
 
 from services import HERE, free_port, wait_for
 
+SETTINGS = {"DURATION": "1s", "VUS": "4", "RATE": "100", "K6_NO_THRESHOLDS": "true"}  # a machine may be slow
+FAKE_LAB_4 = """#!/usr/bin/env bash
+trap 'exit 143' TERM
+echo 'The requests go through kubectl port-forward: one connection to one pod.'
+echo "kept at $SERVICE until Ctrl-C"
+while sleep 0.1; do :; done
+"""
+
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
-    """lab_4 is beside it."""
-    shutil.copytree(HERE, tmp_path / "lab_5", ignore=shutil.ignore_patterns(".*", "results", "images"))
-    (tmp_path / "lab_5" / "images").mkdir()
+    shutil.copytree(HERE, tmp_path / "lab_5", ignore=shutil.ignore_patterns(".*", "local"))
     (tmp_path / "lab_5" / ".venv").symlink_to(HERE / ".venv")
     (tmp_path / "lab_4").symlink_to(HERE.parent / "lab_4")
+    (tmp_path / "tmp").mkdir()
     return tmp_path / "lab_5"
 
 
-def environment(lab: Path, **settings: str) -> dict[str, str]:
-    """Temporary files lie in a folder of the test's own: by it, or by the ports, what is left behind is known."""
-    (lab.parent / "tmp").mkdir(exist_ok=True)
-    ports = {"PORT": str(free_port()), "PROMETHEUS_PORT": str(free_port()), "TMPDIR": str(lab.parent / "tmp")}
-    quiet = {"DURATION": "2s", "USERS": "4", "RATE": "50", "P95": "20000", "P99": "20000"}  # a machine may be slow
-    return os.environ | ports | quiet | settings
+def start(lab: Path, *arguments: str, open_files: int = 4096, **settings: str) -> subprocess.Popen[str]:
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # bash cannot trap a signal that its parent ignores
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(open_files, 256), open_files))
+
+    environment = os.environ | SETTINGS | {"TMPDIR": str(lab.parent / "tmp"), "PORT": str(free_port())} | settings
+    output, popen = subprocess.PIPE, partial(subprocess.Popen, text=True, start_new_session=True, preexec_fn=prepare)
+    return popen([str(lab / "run.sh"), *arguments], env=environment, stdout=output, stderr=output)
 
 
-def run(lab: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [str(lab / "run.sh"), *words]
-    return subprocess.run(command, env=environment(lab, **settings), capture_output=True, text=True, timeout=240)
+def run(lab: Path, *arguments: str, open_files: int = 4096, **settings: str) -> tuple[int, str, str]:
+    process = start(lab, *arguments, open_files=open_files, **settings)
+    stdout, stderr = process.communicate(timeout=240)
+    return process.returncode, stdout, stderr
 
 
-def left(lab: Path, port: str) -> list[str]:
-    listed = subprocess.run(["ps", "-ewwo", "args"], check=True, capture_output=True, text=True).stdout.splitlines()
-    processes = [line for line in listed if f"--port {port}" in line or str(lab.parent / "tmp") in line]
-    kept = [path.name for path in (lab.parent / "tmp").iterdir()]
-    return processes + kept
+def left_over(lab: Path) -> list[str]:
+    """Processes and temporary files of a run."""
+    processes = subprocess.run(["ps", "-ewwo", "args"], check=True, capture_output=True, text=True).stdout.splitlines()
+    return [line for line in processes if str(lab.parent) in line] + os.listdir(lab.parent / "tmp")
 
 
-def test_it_starts_a_service_measures_it_and_stops_it(lab: Path) -> None:
-    port = str(free_port())
-    done = run(lab, "local", PORT=port, RUN="7")
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = {path.stem: json.loads(path.read_text()) for path in (lab / "results").iterdir()}
-    assert set(found) == {f"{shape}-{rate}-7" for shape in ("closed", "open") for rate in ("0", "0.5", "1")}
-    for each, result in found.items():
-        assert result["answers"] == {"200": sum(result["sent"].values())}
-        assert [result["settings"][of] for of in ("SHAPE", "CACHE_RATE")] == each.split("-")[:2]
-        assert result["settings"]["USERS"] == "4"
-        assert result["versions"]["lab_4"]
-    assert [line for line in done.stdout.splitlines() if line.startswith("== ")] == [
-        f"== {each}" for each in ("build", "start", "wait", "exercise", "clean up")
+def committed(lab: Path) -> dict[Path, bytes]:
+    files = [
+        path for path in lab.rglob("*") if path.is_file() and not {".venv", "local", "__pycache__"} & set(path.parts)
     ]
-    assert (lab / "images" / "dashboard-lab_4.png").exists() == bool(shutil.which("prometheus"))
-    assert left(lab, port) == []
+    return {path: path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_stopped_leaves_nothing_behind(lab: Path, number: signal.Signals, code: int) -> None:
-    settings = environment(lab, DURATION="1h")
-    command = [str(lab / "run.sh"), "local"]
-    with open(lab.parent / "said", "w") as said:
-        started = subprocess.Popen(
-            command,
-            env=settings,
-            start_new_session=True,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            # bash cannot trap what was ignored before it, as SIGINT is in a job of a script
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )
-    try:
-        wait_for(lambda: any("k6" in line for line in left(lab, settings["PORT"])), "the first run", 60)
-        started.send_signal(number)
-        assert started.wait(60) == code
-    finally:
-        if started.poll() is None:
-            started.terminate()
-            started.wait(60)
-    wait_for(lambda: left(lab, settings["PORT"]) == [], "all gone", 30)
-    assert "Traceback" not in (lab.parent / "said").read_text()
-    assert not list(lab.glob("results/*"))
+def test_run_measures_six_loads_and_changes_no_committed_file(lab: Path) -> None:
+    before = committed(lab)
+    status, stdout, stderr = run(lab, "local")
+    assert status == 0, stdout + stderr
+    headings = [line for line in stdout.splitlines() if line.startswith("== ")]
+    assert headings == [f"== {name}" for name in ("build", "start", "wait", "load test", "clean up")]
+    runs = json.loads((lab / "results/local/hit-ratio.json").read_text())["runs"]
+    expected = [(size, rate) for size in ({"VUS": "4"}, {"RATE": "100"}) for rate in ("0", "0.5", "1")]
+    assert [each["settings"] for each in runs] == [
+        {**size, "CACHE_RATE": rate, "DURATION": "1s"} for size, rate in expected
+    ]
+    assert all(each["responses"]["200"] == sum(each["responses"].values()) for each in runs)
+    assert "open, RATE=100" in (lab / "results/local/Findings.md").read_text()
+    assert committed(lab) == before
+    assert left_over(lab) == []
 
 
-@pytest.fixture
-def taken() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield str(server.getsockname()[1])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_run_leaves_nothing_behind(lab: Path, number: signal.Signals, status: int) -> None:
+    process = start(lab, "local", DURATION="1h")
+    wait_for(lambda: any("load.js" in line for line in left_over(lab)), "the first load")
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in stderr
+    assert left_over(lab) == []
+    assert not list(lab.glob("results/local/*"))
 
 
-def test_a_port_that_is_taken_is_told_in_a_line(lab: Path, taken: str) -> None:
-    done = run(lab, "local", PORT=taken)
-    assert done.returncode == 1
-    assert f"port {taken} is in use" in done.stderr
+def test_output_and_result_say_that_a_tunnel_was_used(lab: Path, url: str) -> None:
+    (lab.parent / "lab_4").unlink()
+    (lab.parent / "lab_4").mkdir()
+    (lab.parent / "lab_4" / "run.sh").write_text(FAKE_LAB_4)
+    (lab.parent / "lab_4" / "run.sh").chmod(0o755)
+    status, stdout, stderr = run(lab, "minikube", SERVICE=url)
+    assert status == 0, stdout + stderr
+    note = "The requests go through kubectl port-forward: one connection to one pod."
+    assert f"{url} responds. {note}" in stdout
+    assert json.loads((lab / "results/local/hit-ratio.json").read_text())["note"] == note
 
 
-def test_a_url_where_nothing_answers_is_told(lab: Path) -> None:
-    done = run(lab, f"http://127.0.0.1:{free_port()}")
-    assert done.returncode == 1
-    assert "does not predict" in done.stderr
-    assert not list(lab.glob("results/*"))
+@pytest.mark.parametrize(("open_files", "is_reported"), [(256, True), (4096, False)])
+def test_low_limit_on_open_files_is_raised_or_reported(lab: Path, open_files: int, is_reported: bool) -> None:
+    status, stdout, stderr = run(lab, f"http://127.0.0.1:{free_port()}", open_files=open_files)
+    assert (status, "does not return 200" in stderr) == (1, True)
+    assert ("The hard limit on open files is 256" in stdout) == is_reported
 
 
-@pytest.mark.parametrize("words", [["fast"], ["local", "minikube"], ["127.0.0.1:8000"]])
-def test_what_it_does_not_know_is_answered_with_what_it_does(lab: Path, words: list[str]) -> None:
-    done = run(lab, *words)
-    assert done.returncode == 2
-    assert done.stderr == "usage: ./run.sh [local|docker|minikube|URL]\n"
+@pytest.mark.parametrize("arguments", [["fast"], ["local", "minikube"], ["127.0.0.1:8000"], ["experiments", "fast"]])
+def test_wrong_argument_prints_the_usage(lab: Path, arguments: list[str]) -> None:
+    status, _, stderr = run(lab, *arguments)
+    assert (status, "./run.sh experiments [NAME...] [--commit]" in stderr) == (2, True)
 
 
-@pytest.mark.parametrize(("name", "value"), [("DURATION", "7"), ("RUN", "first"), ("RUN", "0")])
-def test_a_wrong_setting_is_told_in_a_line(lab: Path, name: str, value: str) -> None:
-    done = run(lab, "local", **{name: value})
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"{name} is ")
-    assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize(("name", "value"), [("DURATION", "7"), ("VUS", "many"), ("RATE", "0")])
+def test_wrong_setting_is_reported_in_one_line(lab: Path, name: str, value: str) -> None:
+    status, _, stderr = run(lab, "local", open_files=4096, **{name: value})
+    assert (status, len(stderr.splitlines())) == (1, 1)
+    assert name in stderr
+    assert f"not '{value}'" in stderr

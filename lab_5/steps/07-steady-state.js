@@ -1,0 +1,38 @@
+// Step 7: a tag separates the warm-up from the steady state, and k6 computes percentiles for each value of a tag.
+import http from 'k6/http';
+import exec from 'k6/execution';
+import { check } from 'k6';
+
+const { URL = 'http://127.0.0.1:8000', RATE, DURATION = '10s', CACHE_RATE = 0.5 } = __ENV;
+const { VUS = RATE ? 2 * RATE : 32 } = __ENV; // open: the maximum of requests in flight
+const place = { Latitude: 37.88, Longitude: -122.23, HouseAge: 41, Population: 322 };
+const example = { ...place, MedInc: 8.3252, AveRooms: 6.984, AveBedrms: 1.024, AveOccup: 2.556 }; // a block group
+const known = (n) => ({ ...example, MedInc: 1 + (n % 100) / 100 }); // one of 100 block groups
+const unknown = (n) => ({ ...known(n), Population: 1 + n, AveOccup: 2 + Date.now() / 1e13 }); // new in every request
+const isAmong = (n, share) => Math.floor((n + 1) * share + 1e-9) > Math.floor(n * share + 1e-9); // counted, not random
+const predict = (blockGroups) => http.post(`${URL}/predict`, JSON.stringify({ data: blockGroups }));
+const [rate, vus, duration] = [Number(RATE), Number(VUS), DURATION];
+const closed = { executor: 'constant-vus', vus, duration };
+const open = { executor: 'constant-arrival-rate', rate, preAllocatedVUs: vus, duration };
+
+export const options = {
+  scenarios: { load: RATE ? open : closed },
+  thresholds: {
+    checks: ['rate==1'],
+    'http_req_duration{phase:steady,status:200}': ['p(95)<500', 'p(99)<1000'], // milliseconds
+    'http_reqs{phase:steady,status:200}': ['count>=100'], // the p99 of fewer requests is one single request
+    dropped_iterations: ['count==0'], // requests that k6 did not send, because VUS others were in flight
+  },
+  summaryTrendStats: ['avg', 'med', 'p(95)', 'p(99)', 'max'],
+};
+
+export function setup() {
+  predict(Array.from({ length: 100 }, (_, n) => known(n))); // from now on they are in the cache
+}
+
+export default function () {
+  const n = exec.scenario.iterationInTest; // the number of this request
+  exec.vu.metrics.tags.phase = exec.scenario.progress < 0.2 ? 'warm-up' : 'steady'; // by the time of sending
+  const response = predict([isAmong(n, CACHE_RATE) ? known(n) : unknown(n)]);
+  check(response, { 'one prediction': (r) => r.status === 200 && r.json('predictions.#') === 1 }); // #: the length
+}
