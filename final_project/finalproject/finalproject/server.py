@@ -52,7 +52,7 @@ class Protocol(ZttpProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.cycle.more_body and (b"expect", b"100-continue") in self.headers:
+        if self.cycle.more_body and b"expect" in dict(self.headers):
             self.transport.close()  # the client need not send the body; its next request would be read as the body
         elif self._responding():
             self.transport.pause_reading()

@@ -79,6 +79,17 @@ async def test_single_texts_overtake_requests_of_1_000_texts() -> None:
     assert not any(request.done() for request in large)
 
 
+async def test_requests_get_equal_numbers_of_tokens_per_time() -> None:
+    batcher = await busy(model := HeldModel())
+    requests = await start(batcher, [text(10, number) for number in range(200)], [text(100, n) for n in range(20)])
+    model.release()
+    await outcomes(requests)
+    difference = 0
+    for batch in model.batches[1:-1]:
+        difference += sum(map(len, batch)) * (1 if len(batch[0]) == 10 else -1)
+        assert abs(difference) <= 2 * 144
+
+
 async def test_request_of_many_texts_is_not_starved_by_a_stream_of_single_texts() -> None:
     """10 single texts wait at any time, so the other request gets a share of 1/11 of the tokens."""
     batcher = await busy(model := HeldModel())

@@ -73,7 +73,7 @@ def probabilities(folder: Path) -> list[dict[str, float]]:
 
 def test_model_has_the_scores_of_the_hugging_face_pipeline_and_the_int8_model_nearly(exported: Exported) -> None:
     assert probabilities(exported.float32) == [pytest.approx(scores, abs=1e-5) for scores in exported.scores]
-    assert probabilities(exported.int8) == [pytest.approx(scores, abs=0.025) for scores in exported.scores]
+    assert probabilities(exported.int8) == [pytest.approx(scores, abs=0.04) for scores in exported.scores]
 
 
 def test_linear_layers_have_7_bits_and_embeddings_8_and_unused_tokens_are_skipped(exported: Exported) -> None:
