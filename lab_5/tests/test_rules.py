@@ -71,7 +71,8 @@ def test_what_is_recorded_is_what_the_alerts_ask_for() -> None:
 def test_the_bound_of_the_latency_objective_is_a_bucket_of_both_services() -> None:
     bounds = set(re.findall(r'le="([^"]+)"', (RULES / "recording.yaml").read_text()))
     for file in ("lab_4/lab4/src/metrics.py", "final_project/finalproject/finalproject/metrics.py"):
-        buckets = re.search(r"^(?:SECONDS|DURATION_BUCKETS) = \((.*)\)$", (RULES.parents[1] / file).read_text(), re.MULTILINE)
+        text = (RULES.parents[1] / file).read_text()
+        buckets = re.search(r"^(?:SECONDS|TIME_BUCKETS) = \((.*)\)$", text, re.MULTILINE)
         assert buckets
         assert bounds <= set(buckets[1].split(", "))
 
