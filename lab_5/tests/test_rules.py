@@ -71,7 +71,7 @@ def test_what_is_recorded_is_what_the_alerts_ask_for() -> None:
 
 def test_the_bound_of_the_latency_objective_is_a_bucket_of_the_service() -> None:
     bounds = set(re.findall(r'le="([^"]+)"', (RULES / "recording.yaml").read_text()))
-    buckets = re.search(r"^SECONDS = \((.*)\)$", (LAB_4 / "src" / "metrics.py").read_text(), re.MULTILINE)
+    buckets = re.search(r"^TIME_BUCKETS = \((.*)\)$", (LAB_4 / "src" / "metrics.py").read_text(), re.MULTILINE)
     assert buckets
     assert bounds <= set(buckets[1].split(", "))
 
