@@ -81,9 +81,8 @@ class Batcher:
         try:
             return await request.future
         finally:
-            if request.missing:
-                with self._lock:
-                    self._queue.remove(request)
+            with self._lock:
+                self._queue.remove(request)
 
     def _run(self) -> None:
         try:

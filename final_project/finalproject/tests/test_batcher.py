@@ -105,6 +105,14 @@ async def test_request_of_many_texts_is_not_starved_by_a_stream_of_single_texts(
     await outcomes(singles)
 
 
+async def test_texts_of_one_request_wake_all_idle_threads() -> None:
+    batcher = Batcher(model := HeldModel(), 2, 1, inf)
+    requests = await start(batcher, [text(5), text(90)])
+    await until(lambda: len(model.batches) == 2)
+    model.release()
+    await outcomes(requests)
+
+
 # Single-flight, and failures
 
 

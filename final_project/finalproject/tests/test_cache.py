@@ -142,6 +142,7 @@ async def test_concurrent_requests_share_calls_of_a_maximum_size(
     assert await asyncio.gather(*(hits(cache, *texts) for texts in requests)) == [0] * 5
     assert mgets() == 1 + 3
     assert await hits(cache, *(text for texts in requests for text in texts)) == 2_000
+    assert mgets() == 1 + 3 + 1
     tasks = []
     for _ in range(300):  # they arrive during a call, and share the next one
         tasks.append(asyncio.create_task(hits(cache, "shared")))

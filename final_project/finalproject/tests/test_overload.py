@@ -196,15 +196,6 @@ def test_texts_of_a_client_that_disconnects_leave_the_queue_unless_another_clien
     assert (service.computed(LONG[19]), service.computed(*LONG[:19])) == (1, 0)
 
 
-def test_server_reads_no_pipelined_requests_before_the_response(service: Service) -> None:
-    with service.client("waits") as connection:
-        until(lambda: waiting() == 1)
-        connection.settimeout(1)
-        request = b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b" " * 60_000
-        with pytest.raises(TimeoutError):  # the buffers of the kernel are full
-            list(map(connection.sendall, [request] * 1_000))
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_dead_inference_thread_is_503_for_all_requests_and_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     def predict(_: list[Tokens]) -> list[bytes]:
@@ -216,7 +207,10 @@ def test_dead_inference_thread_is_503_for_all_requests_and_probes(monkeypatch: p
         until(lambda: waiting() == 1)
         assert service.session.get("/health/live").status_code == 200
         service.model.release()
-        for response in (*(get() for get in responses), service.predict("late")):
+        completed = [get() for get in responses]
+        assert waiting() == 0
+        monkeypatch.setattr(main.settings, "max_queue_seconds", -1)  # a full queue does not hide the reason
+        for response in (*completed, service.predict("late")):
             assert (response.status_code, response.headers["retry-after"]) == (503, "1")
             assert response.json() == {"detail": "An inference thread died: try again later"}
         for path in ("/health/live", "/health/ready", "/health"):
@@ -227,14 +221,16 @@ def test_dead_inference_thread_is_503_for_all_requests_and_probes(monkeypatch: p
 def test_tokenization_of_1_000_texts_delays_no_other_request_and_ends_when_the_client_disconnects(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    encode, tokenized, go = main.model.encode, list[str](), threading.Event()
+    encode, tokenized, parts, go = main.model.encode, list[str](), list[int](), threading.Event()
 
     def held(texts: Sequence[str]) -> list[list[int]]:
         tokenized.extend(texts)
+        parts.append(sum(map(len, texts)))
         go.wait(20)
         return encode(texts)
 
     monkeypatch.setattr(main.model, "encode", held)
+    unequal = ["a" * 10_000] * 45 + ["b"] * 955
     with running(monkeypatch) as service:
         service.model.release()
         with service.client(*LONG):
@@ -247,6 +243,8 @@ def test_tokenization_of_1_000_texts_delays_no_other_request_and_ends_when_the_c
         go.set()
         assert len(response().json()["predictions"]) == 20
         assert len(set(tokenized) & set(LONG)) < 100
+        assert service.predict(*unequal).status_code == 200
+        assert max(parts) < 40_000
 
 
 def test_dns_server_that_hangs_delays_no_large_request(monkeypatch: pytest.MonkeyPatch) -> None:
