@@ -23,12 +23,12 @@ NOT_RUN = {
     "trainer.train": "takes 6 minutes",
 }
 # test_readmes_docker.py runs the blocks that need Docker, a cluster or a download, or that take longer than 10 s.
-SLOW = re.compile(r"\bdocker\b|run\.sh(?! local)\b|\b(kubectl|minikube)\b|/install\.sh|bench\.|sleep \d\d")
+SLOW = re.compile(r"\bdocker\b|run\.sh(?! local)|\b(kubectl|minikube)\b|/install\.sh|bench\.|sleep \d\d|prometheus -")
 
 PREAMBLE = r""" # the start of the script with all commands of a page
 exec 2>&1
 trap '{ kill $(jobs -p); wait; } 2>/dev/null' EXIT
-curl() { command curl --silent --show-error "$@"; } # as on a terminal: no progress meter
+curl() { [[ " $* " = *" --silent "* ]] || set -- --silent --show-error "$@"; command curl "$@"; } # no progress meter
 keep() { # mode command: runs it in the background, and prints its output until the service is up
   { kill "${!1}" && wait "${!1}"; } 2>/dev/null
   PORT=$KEPT_PORT bash -c "$2" >"$KEPT_OUTPUT$1" 2>&1 & eval "$1=$!"
@@ -81,18 +81,18 @@ def is_excerpt(block: str, text: str) -> bool:
 
 
 def console_blocks(page: Path, slow: bool) -> list[Block]:
-    """The slow blocks, or the others, without NOT_RUN. From `name=$!` (background) to `kill $name` all are slow."""
+    """The slow blocks, or the others, without NOT_RUN. From a slow `name=$!` to `kill $name` all are slow."""
     result: list[Block] = []
     background: set[str] = set()
     for text in blocks(page.read_text(), "console"):
         before, *parts = re.split(r"^\$ ((?:.*\\\n)*.*)\n", text, flags=re.MULTILINE)  # a backslash continues a command
         assert before == "", f"a console block starts with output: {before}"
-        commands = [re.sub(r"\\\n(?:> )?", "", command) for command in parts[::2]]
-        pairs = zip(commands, parts[1::2], strict=True)
+        pairs = zip((re.sub(r"\\\n(?:> )?", "", command) for command in parts[::2]), parts[1::2], strict=True)
         block = [pair for pair in pairs if not any(part in pair[0] for part in NOT_RUN)]
         text = "\n".join(command for command, _ in block)
-        background |= set(re.findall(r"(\w+)=\$!", text))
-        if block and bool(background or SLOW.search(text)) == slow:
+        if is_slow := bool(background or SLOW.search(text)):
+            background |= set(re.findall(r"(\w+)=\$!", text))
+        if block and is_slow == slow:
             result.append(block)
         background -= set(re.findall(r"\$(\w+)", text.partition("kill ")[2]))
     return result

@@ -74,7 +74,7 @@ def test_page_has_the_times_of_the_picture() -> None:
 
 def test_bound_of_the_latency_slo_is_a_bucket_of_the_service() -> None:
     (bound,) = set(re.findall(r'le="([^"]+)"', (RULES / "recording.yaml").read_text()))
-    buckets = re.search(r"^DURATION_BUCKETS = \((.*)\)$", (LAB_4 / "src" / "metrics.py").read_text(), re.MULTILINE)
+    buckets = re.search(r"^TIME_BUCKETS = \((.*)\)$", (LAB_4 / "src" / "metrics.py").read_text(), re.MULTILINE)
     assert buckets
     assert bound in buckets[1].split(", ")
     assert f"at most {bound} s" in PAGE

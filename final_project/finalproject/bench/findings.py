@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .results import RESULTS, Result
-from .tables import budget, memory, overload, rivals, table
+from .tables import budget, memory, overload, rivals, table, techniques
 from .tables_over_time import autoscaler, pods, soak
 
 # the name in the page: the file in results/, and what renders it
 PAGE_TABLES: dict[str, tuple[str, Callable[[Result], str]]] = {
     "table": ("table", table),
+    "techniques": ("techniques", techniques),
     "overload": ("overload", overload),
     "rivals": ("rivals", rivals),
     "memory": ("memory", memory),

@@ -146,6 +146,16 @@ def memory(result: Result) -> str:
     return markdown(f"{origin(result)}; the memory limit of the Deployment is {result['limit_mib']} MiB", head, rows)
 
 
+def techniques(result: Result) -> str:
+    rows = []
+    for values in result["values"].values():
+        ratio = spread(ratios(values["with"], values["without"]), ".2f")
+        load = "hits" if values["hits"] else "misses"
+        rows.append((values["description"], load, spread(values["with"]), spread(values["without"]), ratio))
+    title = f"{origin(result)}; {rounds(result['rounds'])} of {result['seconds']} s, median (lowest to highest)"
+    return markdown(title, ["technique", "load", "requests/s with it", "without it", "ratio"], rows)
+
+
 def budget(result: Result) -> str:
     rows = [
         (tokens, spread(values["requests_per_second"]), number(median(values["p99_ms"])))

@@ -19,7 +19,7 @@ from .fair_queue import FairQueue, Request, Text, Tokens
 from .overload import QUEUE_FULL, RETRY_AFTER, THREAD_DIED
 
 DECAY = 0.95  # the rate is that of the last 20 batches
-MARGIN = 1.25  # of 100 requests, 99 wait at most this factor longer than the mean
+MARGIN = 1.5  # of 100 requests, 99 wait at most this factor longer than the mean
 
 
 class Batcher:
@@ -81,9 +81,8 @@ class Batcher:
         try:
             return await request.future
         finally:
-            if request.missing:
-                with self._lock:
-                    self._queue.remove(request)
+            with self._lock:
+                self._queue.remove(request)
 
     def _run(self) -> None:
         try:

@@ -50,7 +50,7 @@ class Cache:
         if missing:
             computed = dict(zip(missing, await compute(list(missing.values())), strict=True))
             await self._write(computed)
-            values = values | computed  # not |=: other requests share the dictionary
+            values |= computed
         metrics.cache_hits.inc(hits)
         metrics.cache_misses.inc(len(keys) - hits)
         return [values[key] for key in keys], hits
@@ -140,6 +140,5 @@ class Coalesced(Generic[Value, Reply]):
 
     async def _run(self, items: dict[str, Value]) -> Reply:
         async with self._lock:  # meanwhile, further requests add their items
-            if items is self._items:
-                self._next = None
+            self._next = None
             return await self._call(items)

@@ -6,7 +6,6 @@ virtual time by its tokens, divided by the number of requests that wait. So 1,00
 """
 
 import asyncio
-import math
 from bisect import bisect_left, insort
 from collections import Counter
 from itertools import count, islice
@@ -17,7 +16,6 @@ from typing import Any
 Tokens = tuple[int, ...]
 MAX_LENGTH_DIFFERENCE = 4  # tokens; more padding than this takes as long as a further call of the model
 LOOKAHEAD = 64  # texts; it bounds the time of the search, and keeps batches near the fair order
-numbers = count()
 
 
 class Request:
@@ -41,8 +39,8 @@ class Request:
 class Text:
     """The tokens of a text, and the requests that wait for its result, each with the text's place in the request."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self.tokens, self.length, self.position = tokens, len(tokens), (math.inf, next(numbers))
+    def __init__(self, tokens: Tokens, start: float, number: int) -> None:
+        self.tokens, self.length, self.position = tokens, len(tokens), (start, number)
         self.requests: list[tuple[Request, int]] = []
         self.arrival = perf_counter()
         self.waiting = True  # False: the model computes it
@@ -53,25 +51,30 @@ class FairQueue:
 
     def __init__(self, batch_tokens: int) -> None:
         self._batch_tokens = batch_tokens
+        self._numbers = count()
         self.texts: dict[Tokens, Text] = {}  # those that wait or are computed
         self.waiting: list[Text] = []  # sorted by position
         self.waiting_tokens: Counter[Request] = Counter()
         self.virtual_time = 0.0
 
     def add(self, request: Request, texts: list[Tokens]) -> int:
-        """The number of texts that other requests already contain. They keep the earlier position."""
+        """Returns how many texts were already there, of this request or another. They keep the earlier position."""
         start, shared = self.virtual_time, 0
         for place, tokens in enumerate(texts):
-            shared += tokens in self.texts
-            text = self.texts.setdefault(tokens, Text(tokens))
+            text = self.texts.get(tokens)
+            if not text:
+                text = self.texts[tokens] = Text(tokens, start, next(self._numbers))
+                self._insert(text)
+            else:
+                shared += 1
+                if text.waiting and start < text.position[0]:
+                    self._delete(text)
+                    text.position = (start, text.position[1])
+                    self._insert(text)
             text.requests.append((request, place))
             request.texts.append(text)
             if text.waiting:
                 self.waiting_tokens[request] += text.length
-                if start < text.position[0]:
-                    self._remove_waiting(text)
-                    text.position = (start, text.position[1])
-                    insort(self.waiting, text, key=attrgetter("position"))
             start += text.length
         return shared
 
@@ -81,7 +84,7 @@ class FairQueue:
         for text in dict.fromkeys(request.texts):  # a text may be in a request twice
             text.requests = [entry for entry in text.requests if entry[0] is not request]
             if text.waiting and not text.requests:
-                self._remove_waiting(text)
+                self._delete(text)
                 del self.texts[text.tokens]
 
     def take(self) -> list[Text]:
@@ -98,7 +101,7 @@ class FairQueue:
             batch.append(text)
         self.virtual_time += sum(text.length for text in batch) / len(self.waiting_tokens)
         for text in batch:
-            self._remove_waiting(text)
+            self._delete(text)
             text.waiting = False
             for request, _ in text.requests:
                 self.waiting_tokens[request] -= text.length
@@ -106,6 +109,8 @@ class FairQueue:
                     del self.waiting_tokens[request]
         return batch
 
-    def _remove_waiting(self, text: Text) -> None:
-        if text.position[0] < math.inf:
-            del self.waiting[bisect_left(self.waiting, text.position, key=attrgetter("position"))]
+    def _insert(self, text: Text) -> None:
+        insort(self.waiting, text, key=attrgetter("position"))
+
+    def _delete(self, text: Text) -> None:
+        del self.waiting[bisect_left(self.waiting, text.position, key=attrgetter("position"))]

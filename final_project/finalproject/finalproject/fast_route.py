@@ -11,7 +11,7 @@ from .schemas import Texts
 
 class FastRoute(APIRoute):
     """For endpoints `(batch: Texts, request: Request) -> Response`. FastAPI's own route handles invalid bodies, and
-    returns the validation errors. It takes 40 to 60 us, this route 10 us. OpenAPI is the same."""
+    returns the validation errors. OpenAPI is the same. 1.6 times as many hits (bench.techniques)."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST" or self.methods != {"POST"}:

@@ -44,6 +44,7 @@ class BodyLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        # without thousands of leading zeros, where int() fails
         length, chunked = int(headers.get(b"content-length", b"0")[-20:]), b"transfer-encoding" in headers
         if not (length or chunked):
             await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Overload control: load shedding, the deadline of a request, and client disconnects."""
+"""Overload control: the deadline of the work for a request, and client disconnects."""
 
 import asyncio
 from collections.abc import Awaitable

@@ -62,6 +62,7 @@ async def start(batcher: Batcher, *requests: list[Tokens]) -> list[asyncio.Task[
 
 
 async def outcomes(tasks: list[asyncio.Task[Any]]) -> list[Any]:
-    """The result or the exception of each request."""
+    """The result of each request, or the status code or the type of its exception."""
     async with asyncio.timeout(20):
-        return await asyncio.gather(*tasks, return_exceptions=True)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    return [getattr(r, "status_code", type(r)) if isinstance(r, BaseException) else r for r in results]

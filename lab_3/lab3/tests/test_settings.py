@@ -1,4 +1,4 @@
-"""The settings of the cache and of the drain: an invalid value is one line that names the variable and its allowed values."""
+"""Settings of the cache and the drain: an invalid value is one line with the variable and its allowed values."""
 
 import pytest
 

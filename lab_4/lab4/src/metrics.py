@@ -13,15 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .cache import Cache
 
 # A hit takes about 1 ms, a prediction 2 ms, 10,000 predictions 400 ms; a request to a busy pod takes longer.
-DURATION_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+TIME_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 BATCH_BUCKETS = (1, 2, 5, 10, 50, 100, 500, 1000, 5000)
 LABELS = ("handler", "method", "status")
 METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 requests = Counter("http_requests_total", "Requests whose response is complete", LABELS)
-request_duration = Histogram("http_request_duration_seconds", "Time of a request", LABELS, buckets=DURATION_BUCKETS)
+request_duration = Histogram("http_request_duration_seconds", "Time of a request", LABELS, buckets=TIME_BUCKETS)
 requests_in_progress = Gauge("http_requests_in_progress", "Requests whose response is not complete")
-inference_duration = Histogram("model_inference_duration_seconds", "Time of a call of the model", buckets=DURATION_BUCKETS)
+inference_duration = Histogram("model_inference_duration_seconds", "Time of a call of the model", buckets=TIME_BUCKETS)
 inference_batch_size = Histogram("model_inference_batch_size", "Items in a call of the model", buckets=BATCH_BUCKETS)
 model_info = Info("model", "The model and the version of the service")
 
