@@ -1,4 +1,4 @@
-"""Draws images/slo-windows.png for slo.md, and prints the times in it: `.venv/bin/python slo.py`."""
+"""Draws images/slo-windows.png for slo.md: `.venv/bin/python slo.py`."""
 
 from pathlib import Path
 
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-IMAGE = Path(__file__).parent / "images" / "slo-windows.png"
-THRESHOLD = 14.4 * 0.005  # burn rate x error budget
+LIMIT = 14.4 * 0.005  # burn rate x error budget
 # The error ratio in each second. The arrival rate is constant; 50 % of the requests fail for 2 and for 20 minutes.
 RATIO = np.zeros(7200)
 RATIO[600:720] = RATIO[2400:3600] = 0.5
@@ -22,17 +21,8 @@ def mean_of_last(seconds: int) -> NDArray[np.float64]:
 
 
 WINDOWS = {"1 hour": mean_of_last(3600), "5 minutes": mean_of_last(300)}
-FIRES = np.all([ratio > THRESHOLD for ratio in WINDOWS.values()], axis=0)
-
-
-def text() -> str:
-    """The minutes between which the error ratios are above the threshold."""
-    lines = []
-    for name, above in {**{name: ratio > THRESHOLD for name, ratio in WINDOWS.items()}, "both": FIRES}.items():
-        edges = np.flatnonzero(np.diff(above.astype(int), prepend=0, append=0)) / 60
-        intervals = ", ".join(f"{start:.1f} to {end:.1f}" for start, end in edges.reshape(-1, 2))
-        lines.append(f"above the threshold over {name}: minutes {intervals}")
-    return "\n".join(lines)
+ABOVE = {name: ratio > LIMIT for name, ratio in WINDOWS.items()}
+FIRES = np.all(list(ABOVE.values()), axis=0)
 
 
 def draw() -> None:
@@ -41,14 +31,13 @@ def draw() -> None:
     axes.fill_between(minutes, 100 * RATIO, color="0.9", label="50 % of the requests fail")
     for (name, ratio), color in zip(WINDOWS.items(), ("tab:blue", "tab:orange"), strict=True):
         axes.plot(minutes, 100 * ratio, color=color, label=f"error ratio of the last {name}")
-    axes.axhline(100 * THRESHOLD, color="tab:red", linestyle="--", label="threshold: 14.4 x 0.5 % = 7.2 %")
+    axes.axhline(100 * LIMIT, color="tab:red", linestyle="--", label="limit: 14.4 x 0.5 % = 7.2 %")
     axes.fill_between(minutes, 56, 60, where=FIRES, color="tab:red", label="ErrorBudgetBurnFast fires")
     axes.set(xlabel="time, minutes", ylabel="error ratio, %", xlim=(0, 120), ylim=(0, 60))
     axes.legend(loc="upper right", fontsize=8)
     axes.grid(alpha=0.3)
-    plt.savefig(IMAGE, dpi=100, metadata={"Software": None})
+    plt.savefig(Path(__file__).with_name("images") / "slo-windows.png", dpi=100, metadata={"Software": None})
 
 
 if __name__ == "__main__":
-    print(text())
     draw()

@@ -24,7 +24,8 @@ def name(path: Path) -> str:
 
 
 FINAL = ROOT / "final_project"
-LABS = [ROOT / "lab_1", ROOT / "lab_2", ROOT / "lab_3", ROOT / "lab_4", FINAL]  # lab_5 has no service of its own
+LAB_5 = ROOT / "lab_5"  # it has no service of its own
+LABS = [ROOT / "lab_1", ROOT / "lab_2", ROOT / "lab_3", ROOT / "lab_4", FINAL]
 DEAD_URL = "http://127.0.0.1:9"  # refuses connections
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from pages import PAGES, blocks, broken_links, console_blocks, differences, is_excerpt, prose
-from repository import LABS, ROOT, files, name
+from repository import LAB_5, LABS, ROOT, files, name
 
-GLOSSARY = ROOT / "docs" / "glossary.md"
-LAB_PAGES = [lab / "README.md" for lab in LABS]
+LAB_PAGES = [lab / "README.md" for lab in [*LABS, LAB_5]]
 EXECUTED_PAGES = [ROOT / "README.md", *LAB_PAGES]
 PARTS = ["Goal", "What is new", "Run it", "Walk-through", "Break it", "Questions", "Reference", "Measured"]
 PARTS += ["Further reading"]
@@ -21,7 +20,7 @@ each_lab_page = pytest.mark.parametrize("page", LAB_PAGES, ids=name)
 
 def glossary() -> dict[str, str]:
     """Entries by term in lower case. An entry is a list item or a table row that starts with the term in bold."""
-    entries = re.findall(r"^(?:[-*]|\|) *\*\*(.+?)\*\*(.*(?:\n +\S.*)*)", GLOSSARY.read_text(), re.MULTILINE)
+    entries = re.findall(r"^(?:[-*]|\|) *\*\*(.+?)\*\*(.*(?:\n +\S.*)*)", (ROOT / "docs/glossary.md").read_text(), re.M)
     return {re.sub(r"\[|\]\(.*", "", term).lower(): term + rest for term, rest in entries}
 
 
@@ -46,7 +45,7 @@ def test_console_blocks_print_what_the_page_shows(page: Path, tmp_path: Path, in
 def test_code_on_a_page_is_an_excerpt_of_a_file(page: Path) -> None:
     folder = "." if page.parent == ROOT else page.parent.name
     texts = [path.read_text(errors="ignore") for path in files(folder) if path.suffix != ".md"]
-    excerpts = blocks(page.read_text(), "python", "dockerfile", "bash", "toml", "yaml")
+    excerpts = blocks(page.read_text(), "python", "dockerfile", "bash", "toml", "yaml", "js")
     assert [block for block in excerpts if not any(is_excerpt(block, text) for text in texts)] == []
 
 

@@ -17,7 +17,6 @@ from scripts import Start, accepts_connections, commands
 
 SCRIPTS = files("*.sh", ".ci/run")
 RUN, LAST = LABS[0] / "run.sh", LABS[-1] / "run.sh"
-VENV = Path(sys.executable).parent
 LINTERS: dict[str, Sequence[object]] = {
     "shellcheck": SCRIPTS,
     "hadolint": files("*Dockerfile"),
@@ -47,7 +46,7 @@ def test_script_stops_at_the_first_failure_and_runs_in_bash_3_2(script: Path) ->
 
 @pytest.mark.parametrize("linter", LINTERS)
 def test_linter_finds_nothing(linter: str) -> None:
-    path = f"{VENV}:{os.environ['PATH']}"  # actionlint also calls the shellcheck of this environment
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # actionlint calls this shellcheck, too
     program = shutil.which(linter, path=path)
     if program is None:
         pytest.skip(f"{linter} has no wheel for this machine")

@@ -1,7 +1,7 @@
 """The experiments of Findings.md: `./run.sh experiments [NAME...] [--commit]`
 
 NAME is hit-ratio, invalid-rows, break-even, workload or bottleneck; the default is all of them. The results go to
-results/local/, or with --commit to results/. A run takes RUN_SECONDS (12). Configurations alternate in ROUNDS (3), so
+results/local/, or with --commit to results/. A run takes DURATION (12s). Configurations alternate in ROUNDS (3), so
 that a slow moment of the machine affects all of them.
 """
 
@@ -15,14 +15,10 @@ from typing import Any
 
 from services import HERE, LAB_4, service, valkey, wait_for_cache
 
-from .measure import measure, origin, write
+from .measure import measure, origin, seconds, write
 
-SECONDS, ROUNDS = int(os.environ.get("RUN_SECONDS", "12")), int(os.environ.get("ROUNDS", "3"))
-APP = {
-    "CACHE": "yes",
-    "MODEL_MS": "0",
-    "MAX_BATCH": "1",
-}  # of the service: see app.py. The other settings are load.js's
+DURATION, ROUNDS = os.environ.get("DURATION", "12s"), int(os.environ.get("ROUNDS", "3"))
+APP = {"CACHE": "yes", "MODEL_MS": "0", "MAX_BATCH": "1"}  # of the service: see app.py. Other settings: load.js
 PLAIN, CLOSED, OPEN = {"CACHE": "no", "CACHE_RATE": "0"}, {"VUS": "32"}, {"RATE": "200"}
 EXPERIMENTS: dict[str, list[dict[str, str]]] = {
     "hit-ratio": [{**workload, "CACHE_RATE": rate} for workload in (CLOSED, OPEN) for rate in ("0", "0.5", "1")],
@@ -65,7 +61,7 @@ def experiment(name: str, file: Path) -> None:
         for _ in range(ROUNDS):
             capacity = 0.0
             for config, url in zip(configs, urls, strict=True):
-                variables = {**config, "DURATION": f"{SECONDS}s"}
+                variables = {**config, "DURATION": DURATION}
                 if "CAPACITY" in config:  # RATE as a multiple of the closed workloads' throughput
                     variables["RATE"] = str(round(float(config["CAPACITY"]) * capacity))
                 run = measure(url, variables, quiet=True)
@@ -84,7 +80,7 @@ def main() -> None:
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the services are then stopped
     folder = HERE / "results" / ("" if "--commit" in sys.argv else "local")
-    minutes = sum(len(EXPERIMENTS[name]) for name in names) * ROUNDS * (SECONDS + 3) / 60
+    minutes = sum(len(EXPERIMENTS[name]) for name in names) * ROUNDS * (seconds(DURATION) + 3) / 60
     print(f"about {minutes:.0f} min; the results go to {folder}", flush=True)
     try:
         for name in names:
