@@ -21,7 +21,6 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).resolve().parent
-PERCENTILES = {"p50": "p50_ms", "p95": "p95_ms", "p99": "p99_ms"}
 Run = dict[str, Any]
 
 
@@ -70,54 +69,57 @@ def spread(values: list[float], form: str) -> str:
     return mid if low == high else f"{mid} ({low} to {high})"
 
 
-def gains(runs: list[Run]) -> tuple[list[float], Any]:
-    """The hit ratios, and for each of them and each round the throughput as a multiple of that without the cache."""
+def times(runs: list[Run]) -> tuple[list[float], Any]:
+    """The hit ratios, and for each of them and each round the time per request, where 1 is that without the cache."""
     groups = {
-        key: [run["requests_per_second"] for run in group] for key, group in by(runs, "CACHE", "CACHE_RATE").items()
+        key: [run["requests_per_second"] for run in each] for key, each in by(runs, "CACHE", "CACHE_RATE").items()
     }
     plain = groups.pop("no, 0")
-    return [float(key.split()[1]) for key in groups], np.array(list(groups.values())) / plain
+    return [float(key.split()[1]) for key in groups], plain / np.array(list(groups.values()))
 
 
 def break_even(runs: list[Run]) -> str:
-    """The hit ratio at which the throughput equals that without the cache, interpolated; 1 if there is none below 1."""
-    ratios, rounds = gains(runs)
-    return spread([float(np.interp(1, np.maximum.accumulate(gain), ratios)) for gain in rounds.T], ".2f")
+    """The hit ratio at which the time per request is 1, on a straight line through the measured ones. From 0 to 1."""
+    slope, intercept = np.polyfit(*times(runs), 1)
+    return spread(list(np.clip((1 - intercept) / slope, 0, 1)), ".2f")
 
 
-def bars(groups: dict[str, list[Run]], names: dict[str, str], label: str, scale: str = "linear") -> None:
-    plt.figure(figsize=(8, 0.8 + 0.4 * len(groups)))
-    positions, height = np.arange(len(groups)), 0.8 / len(names)
-    for offset, (name, key) in enumerate(names.items()):
-        plt.barh(positions + offset * height, [middle(runs, key) for runs in groups.values()], height, label=name)
-    plt.yticks(positions + (0.8 - height) / 2, list(groups))
+def plot_latencies(groups: dict[str, list[Run]]) -> None:
+    plt.figure(figsize=(8, 0.8 + 0.35 * len(groups)))
+    for name in ("p50", "p95", "p99"):
+        plt.plot([middle(runs, f"{name}_ms") for runs in groups.values()], list(groups), "o", label=name)
     plt.gca().invert_yaxis()
-    plt.xscale(scale)
+    plt.xscale("log")
     plt.gca().xaxis.set_major_formatter("{x:g}")
+    plt.xlabel("latency, ms")
+    plt.legend()
+
+
+def plot_bars(groups: dict[str, list[Run]], name: str, label: str) -> None:
+    plt.figure(figsize=(8, 0.8 + 0.35 * len(groups)))
+    plt.barh(list(groups), [middle(runs, name) for runs in groups.values()])
+    plt.gca().invert_yaxis()
     plt.xlabel(label)
-    if len(names) > 1:
-        plt.legend(bbox_to_anchor=(1, 1), loc="upper left")
 
 
 def plot_break_even(runs: list[Run]) -> None:
     plt.figure(figsize=(7, 3.6))
     for group in by(runs, "MODEL_MS").values():
-        ratios, rounds = gains(group)
+        ratios, rounds = times(group)
         inference_ms = middle(by(group, "CACHE")["no"], "inference_ms")
         plt.plot(ratios, np.median(rounds, axis=1), "o-", label=f"model call: {inference_ms:.2g} ms")
     plt.axhline(1, color="grey", label="without the cache")
-    plt.yscale("log")
     plt.xlabel("hit ratio")
-    plt.ylabel("throughput / throughput without the cache")
+    plt.ylabel("relative time per request")
     plt.legend()
 
 
 PLOTS: dict[str, Callable[[list[Run]], None]] = {
-    "hit-ratio": lambda runs: bars(by(runs, "workload", "configuration"), PERCENTILES, "latency, ms", "log"),
-    "invalid-rows": lambda runs: bars(by(runs, "INVALID_RATE"), {"success rate": "success"}, "success rate, %"),
+    "hit-ratio": lambda runs: plot_latencies(by(runs, "workload", "configuration")),
+    "invalid-rows": lambda runs: plot_bars(by(runs, "INVALID_RATE"), "success", "success rate, %"),
     "break-even": plot_break_even,
-    "workload": lambda runs: bars(by(runs, "workload"), PERCENTILES, "latency, ms", "log"),
-    "bottleneck": lambda runs: bars(by(runs, "configuration"), {"": "requests_per_second"}, "requests/s"),
+    "workload": lambda runs: plot_latencies(by(runs, "workload")),
+    "bottleneck": lambda runs: plot_bars(by(runs, "configuration"), "requests_per_second", "requests/s"),
 }
 
 

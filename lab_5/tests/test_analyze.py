@@ -72,14 +72,14 @@ def test_all_experiments_have_a_table_and_a_plot(tmp_path: Path, monkeypatch: py
     plt.close("all")
 
 
-def test_break_even_hit_ratio_is_interpolated_between_the_measured_ones() -> None:
-    rates = {("no", "0"): 100.0, ("yes", "0"): 80.0, ("yes", "0.25"): 90.0, ("yes", "0.5"): 120.0, ("yes", "1"): 300.0}
-    runs = [run({"VUS": "32", "CACHE": cache, "CACHE_RATE": ratio}, rate) for (cache, ratio), rate in rates.items()]
-    assert analyze.break_even([analyze.derived(each) for each in runs]) == "0.33"  # 0.25 + 0.25 x 10 / 30
-    below = [
-        run({"VUS": "32", "CACHE": cache, "CACHE_RATE": ratio}, 50 + 50 * (cache == "no")) for cache, ratio in rates
-    ]
-    assert analyze.break_even([analyze.derived(each) for each in below]) == "1.00"
+@pytest.mark.parametrize(("saving", "expected"), [(0.8, "0.25"), (0.1, "1.00")])
+def test_break_even_hit_ratio_is_where_the_time_per_request_is_that_without_the_cache(
+    saving: float, expected: str
+) -> None:
+    times = {"0": 1.2, "0.25": 1.2 - saving / 4, "0.5": 1.2 - saving / 2, "1": 1.2 - saving}
+    cached = [run({"VUS": "32", "CACHE_RATE": ratio}, 100 / time) for ratio, time in times.items()]
+    runs = [run({"VUS": "32", "CACHE": "no", "CACHE_RATE": "0"}, 100), *cached]
+    assert analyze.break_even([analyze.derived(each) for each in runs]) == expected
 
 
 def test_value_that_the_service_does_not_measure_is_empty() -> None:

@@ -71,9 +71,8 @@ def test_counters_of_the_service_equal_those_of_k6(live: Live) -> None:
     k6, service = live.k6["responses"], live.requests
     assert {"200": service["200"] - 1, "422": service["422"]} == {"200": k6["200"], "422": k6["422"]}  # 1: setup()
     assert k6["200"] > k6["422"] > 0 == sum(k6.values()) - k6["200"] - k6["422"]
-    setup = {name: service[f"{name}_total"] - live.k6[name] for name in ("cache_hits", "cache_misses")}
-    # the 100 block groups of setup(): new, or known from the load of another test
-    assert sorted(setup.values()) == [0, 100]
+    setup = [service[f"{name}_total"] - live.k6[name] for name in ("cache_hits", "cache_misses")]
+    assert (sum(setup), min(setup) >= 0) == (100, True)  # some of its block groups are known from another test
 
 
 def test_panels_can_be_drawn_without_grafana(live: Live, tmp_path: Path) -> None:
