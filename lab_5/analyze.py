@@ -21,12 +21,13 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).resolve().parent
+DEFAULTS = {"CACHE": "yes", "MAX_BATCH": "1", "INVALID_RATE": "0", "CAPACITY": ""}
 Run = dict[str, Any]
 
 
 def derived(run: Run) -> Run:
     """The run with its settings, and with values that follow from it: NaN for what the service did not measure."""
-    settings, service = {"CACHE": "yes", "MAX_BATCH": "1", "INVALID_RATE": "0"} | run["settings"], run["service"]
+    settings, service = DEFAULTS | run["settings"], run["service"]
     requests, hits, lookups = sum(run["responses"].values()), run["cache_hits"], run["cache_hits"] + run["cache_misses"]
     workload = f"open, RATE={settings['RATE']}" if "RATE" in settings else f"closed, VUS={settings['VUS']}"
     configuration = "no cache" if settings["CACHE"] == "no" else f"hit ratio {settings['CACHE_RATE']}"
@@ -35,7 +36,7 @@ def derived(run: Run) -> Run:
     calls = calls if calls > requests / 100 else np.nan  # at a hit ratio of 1 only the items of setup() reach the model
     return {
         **(settings | run),
-        "workload": f"open, {settings['CAPACITY']} x capacity" if "CAPACITY" in settings else workload,
+        "workload": f"open, {settings['CAPACITY']} x capacity" if settings["CAPACITY"] else workload,
         "configuration": configuration if settings["MAX_BATCH"] == "1" else "no cache, micro-batching",
         "arrival_rate": float(settings.get("RATE", "nan")),
         "sent": requests / run["seconds"],
@@ -79,9 +80,14 @@ def times(runs: list[Run]) -> tuple[list[float], Any]:
 
 
 def break_even(runs: list[Run]) -> str:
-    """The hit ratio at which the time per request is 1, on a straight line through the measured ones. From 0 to 1."""
-    slope, intercept = np.polyfit(*times(runs), 1)
-    return spread(list(np.clip((1 - intercept) / slope, 0, 1)), ".2f")
+    """The hit ratio at which the time per request is 1, on a straight line through the measured ones, from 0 to 1.
+
+    "none" if the service is slower with the cache also at a hit ratio of 1.
+    """
+    slopes, intercepts = np.polyfit(*times(runs), 1)
+    if np.any(slopes + intercepts > 1):
+        return "none"
+    return spread(list(np.clip((1 - intercepts) / slopes, 0, 1)), ".2f")
 
 
 def plot_latencies(groups: dict[str, list[Run]]) -> None:
@@ -138,13 +144,11 @@ def render(folder: Path, root: str) -> str:
     for name, content in measured(folder).items():
         results[name.replace("-", "_")] = {**json.loads(content), "runs": runs_of(content)}
     environment = jinja2.Environment(  # noqa: S701 - Markdown, not HTML
-        loader=jinja2.FileSystemLoader(HERE),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
+        loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters |= {
-        "by": lambda runs, *names: by(runs, *names).items(),
+        "relative_time": lambda runs, index: np.median(times(runs)[1][index]),
+        "by": lambda runs, *names: list(by(runs, *names).items()),
         "spread": lambda runs, name, form=",.0f": spread([run[name] for run in runs], form),
         "total": lambda runs, name: f"{sum({**run, **run['responses']}[name] for run in runs):,}",
         "middle": middle,
@@ -153,24 +157,19 @@ def render(folder: Path, root: str) -> str:
     return environment.get_template("Findings.md.j2").render(results, root=root)
 
 
-def digest(content: str) -> str:
-    """The metadata of an image has the checksum of its result, which a test compares."""
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def main() -> None:
-    folder = Path(sys.argv[1] if sys.argv[1:] else HERE / "results").resolve()
+def main(folder: Path) -> None:
     target = HERE if folder == HERE / "results" else folder
     (target / "images").mkdir(parents=True, exist_ok=True)
     for name, content in measured(folder).items():
         PLOTS[name](runs_of(content))
         plt.grid(alpha=0.3)
         plt.tight_layout()
-        plt.savefig(target / "images" / f"{name}.png", dpi=120, metadata={"Description": digest(content)})
+        checksum = hashlib.sha256(content.encode()).hexdigest()  # a test compares it with that of the result
+        plt.savefig(target / "images" / f"{name}.png", dpi=120, metadata={"Description": checksum})
         plt.close()
-    (target / "Findings.md").write_text(render(folder, os.path.relpath(HERE.parent, target)))
+    (target / "Findings.md").write_text(render(folder, os.path.relpath(HERE.parent, target)) + "\n")
     print(target / "Findings.md")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1] if sys.argv[1:] else HERE / "results").resolve())

@@ -42,7 +42,8 @@ export function setup() {
 export default function () {
   const n = exec.scenario.iterationInTest; // the number of this request
   exec.vu.metrics.tags.phase = exec.scenario.progress < 0.2 ? 'warm-up' : 'steady'; // by the time of sending
-  const item = isAmong(n, CACHE_RATE) ? known(n) : unknown(n);
+  const valid = n - Math.floor(n * INVALID_RATE + 1e-9); // the number of valid requests before this one
+  const item = isAmong(valid, CACHE_RATE) ? known(n) : unknown(n);
   if (isAmong(n, INVALID_RATE)) item.Population = 0; // the service returns 422
   const response = predict([item]);
   check(response, { 'one prediction': (r) => r.status === 200 && r.json('predictions.#') === 1 }); // #: the length

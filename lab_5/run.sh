@@ -3,9 +3,8 @@
 # 3 cache rates in a closed and an open workload. It starts the service with lab_4/run.sh, or uses the one at a URL.
 # ./run.sh experiments [NAME...] [--commit] measures all of Findings.md; bench/experiments.py describes it.
 set -euo pipefail
-set -m # each background job has its own process group, which `stop` ends as a whole
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
-duration=${DURATION:-30s} vus=${VUS:-32} rate=${RATE:-200} results=results/local/hit-ratio.json
+duration=${DURATION:-30s} vus=${VUS:-32} rate=${RATE:-200}
 
 heading() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
@@ -26,9 +25,9 @@ done
 command -v curl >/dev/null || fail 'curl is not installed: https://curl.se/download.html'
 # Each request in flight needs an open file in k6 and one in the service. macOS allows 256.
 ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || ulimit -Sn 10240 2>/dev/null || true
-files=$(ulimit -Sn)
-if [ "$files" != unlimited ] && [ "$files" -lt 1024 ]; then
-  echo "The hard limit on open files is $files, so latencies can be too high: ulimit -Hn 1024 as root, or VUS=50 RATE=50"
+files=$(ulimit -Sn) required=$((100 + (vus > 2 * rate ? vus : 2 * rate)))
+if [ "$files" != unlimited ] && [ "$files" -lt "$required" ]; then
+  echo "The hard limit on open files is $files, so latencies can be too high: ulimit -Hn $required as root, or lower VUS and RATE"
 fi
 
 folder=''
@@ -56,50 +55,42 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 heading build
+unset "${!PYTHON@}" # settings of other Python projects
 ./install.sh
 if [ "${1:-}" = experiments ]; then exec .venv/bin/python -m bench.experiments "${@:2}"; fi
 
 heading start
 folder=$(mktemp -d)
-service='' note="k6 sent the requests to $url."
+service='' note="k6 sent the requests to $url." log=$folder/log
+: >"$log"
 if [ -z "$url" ]; then
+  set -m # each of these two jobs has its own process group, which `stop` ends as a whole
   # shellcheck disable=SC2086 # a mode, or none
-  ../lab_4/run.sh $mode --keep </dev/null >"$folder/log" 2>&1 & service=$!
+  ../lab_4/run.sh $mode --keep </dev/null >"$log" 2>&1 & service=$!
+  set +m
   echo "../lab_4/run.sh $mode --keep"
 fi
 
 heading wait
-while [ -n "$service" ] && ! grep -q '^kept at' "$folder/log"; do # each step of lab_4/run.sh has a time limit
-  kill -0 "$service" 2>/dev/null || { sed '/^== clean up/,$d' "$folder/log" | tail -n 5 >&2; fail 'lab_4 did not start'; }
+while [ -n "$service" ] && ! grep -q '^kept at' "$log"; do # each step of lab_4/run.sh has a time limit
+  kill -0 "$service" 2>/dev/null || { sed '/^== clean up/,$d' "$log" | tail -n 5 >&2; fail 'lab_4 did not start'; }
   sleep 0.25
 done
 if [ -n "$service" ]; then
-  url=$(sed -n 's/^kept at \(.*\) until.*/\1/p' "$folder/log")
-  note=$(grep -o 'The requests go through .*' "$folder/log" || true) # on minikube: the NodePort, or the tunnel of kubectl
+  grep '; continuing with ' "$log" || true # without minikube
+  url=$(sed -n 's/^kept at \(.*\) until.*/\1/p' "$log")
+  note=$(grep -o 'The requests go through .*' "$log" || true) # on minikube: the NodePort, or the tunnel of kubectl
 fi
 host=${url#*://} && host=${host%%[:/]*}
-unset "${!PYTHON@}" # settings of other Python projects
-export no_proxy=$host,127.0.0.1${no_proxy:+,$no_proxy} NO_PROXY=$host,127.0.0.1${NO_PROXY:+,$NO_PROXY} NOTE=$note
+export no_proxy=$host,127.0.0.1${no_proxy:+,$no_proxy} NO_PROXY=$host,127.0.0.1${NO_PROXY:+,$NO_PROXY}
 curl --disable --silent --fail --max-time 5 --output /dev/null "$url/health" || fail "$url/health does not return 200"
 echo "$url responds${note:+. $note}"
 
 heading load test
-rm -f "$results"
-failed=''
-for workload in "VUS=$vus" "RATE=$rate"; do
-  for cache_rate in 0 0.5 1; do
-    printf '\n%s CACHE_RATE=%s\n' "$workload" "$cache_rate"
-    status=0
-    # in the background: bash runs a trap only after a foreground command has ended
-    .venv/bin/python -m bench.measure "$url" "$results" \
-      "$workload" CACHE_RATE="$cache_rate" DURATION="$duration" </dev/null &
-    wait $! || status=$?
-    case $status in
-      0) ;;
-      99) failed="$failed, $workload CACHE_RATE=$cache_rate" ;;
-      *) fail "k6 could not run" ;;
-    esac
-  done
-done
-.venv/bin/python analyze.py results/local
-[ -z "$failed" ] || fail "a threshold of load.js failed with ${failed#, }"
+set -m
+DURATION=$duration VUS=$vus RATE=$rate NOTE=$note .venv/bin/python -m bench.measure "$url" </dev/null & load=$!
+set +m
+wait "$load" || { # in the background, because bash runs a trap only after a foreground command has ended
+  sed '1,/^kept at/d' "$log" | tail -n 5 >&2 # what the service logged during the load
+  exit 1
+}

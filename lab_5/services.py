@@ -40,7 +40,7 @@ def get(url: str) -> str:
 
 def responds(url: str) -> bool:
     with contextlib.suppress(OSError):
-        return bool(opener.open(url, timeout=5).status == 200)
+        return bool(get(url))
     return False
 
 

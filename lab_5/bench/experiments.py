@@ -70,7 +70,7 @@ def experiment(name: str, file: Path) -> None:
                 settings = " ".join(f"{key}={value}" for key, value in variables.items() if APP.get(key) != value)
                 measured = f"{run['requests_per_second']:.0f} requests/s, p99 {run['p99_ms']:.1f} ms"
                 print(f"{name} {len(runs)} of {ROUNDS * len(configs)}: {measured}; {settings}", flush=True)
-        write(file, {**origin(urls[0]), "rounds": ROUNDS, "runs": runs})
+        write(file, {**origin(urls[0]), "note": "", "rounds": ROUNDS, "runs": runs})
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement, TooltipDisplayMode, VisibilityMode
+from grafana_foundation_sdk.models.common import TooltipDisplayMode, VisibilityMode
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableOption, VariableRefresh
 
 from .panels import PANELS, ROWS, Panel
@@ -15,11 +15,8 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")  # the choice
 
 
 def built(panel: Panel, width: int) -> timeseries.Panel:
-    legend = common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
     tooltip = common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI)  # the values of all lines
-    result = (
-        timeseries.Panel().min(0).show_points(VisibilityMode.NEVER).legend(legend.show_legend(True)).tooltip(tooltip)
-    )
+    result = timeseries.Panel().min(0).show_points(VisibilityMode.NEVER).tooltip(tooltip)
     for name, (label, expr) in zip("ABC", panel.queries.items(), strict=False):
         result.with_target(prometheus.Dataquery().expr(expr).legend_format(label).ref_id(name).range())
     result.id(PANELS.index(panel) + 1).title(panel.title).description(panel.description).unit(panel.unit)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 # Grafana replaces $namespace by the choice above the panels, and $__rate_interval by at least 4 scrape intervals.
 SELECTOR = 'job="housing", namespace=~"$namespace"'
-PREDICT = 'handler="/predict"'
+PREDICT, PREDICTED = 'handler="/predict"', 'handler="/predict", status="200"'
 DURATION, INFERENCE = "http_request_duration_seconds", "model_inference_duration_seconds"
 
 
@@ -30,18 +30,18 @@ def mean(metric: str) -> str:
 
 
 def percentile(quantile: float) -> str:
-    return f"histogram_quantile({quantile}, {rate(f'{DURATION}_bucket', PREDICT, label='le')})"
+    return f"histogram_quantile({quantile}, {rate(f'{DURATION}_bucket', PREDICTED, label='le')})"
 
 
 def within(seconds: str) -> str:
-    """The share of the requests to /predict that take at most this time, which must be a bucket of the histogram."""
+    """The share of the predictions that take at most this time, which must be a bucket of the histogram."""
     bucket = f'le="{seconds}"'
-    return f"{rate(f'{DURATION}_bucket', PREDICT, bucket)} / {rate(f'{DURATION}_count', PREDICT)}"
+    return f"{rate(f'{DURATION}_bucket', PREDICTED, bucket)} / {rate(f'{DURATION}_count', PREDICTED)}"
 
 
-def share(status: str) -> str:
-    """The share of all requests to /predict. Without such a request there is no time series, and `or` makes it 0."""
-    total = rate("http_requests_total", PREDICT)
+def share(status: str, *among: str) -> str:
+    """The share of the requests to /predict. Without such a request there is no time series, and `or` makes it 0."""
+    total = rate("http_requests_total", PREDICT, *among)
     return f"({rate('http_requests_total', PREDICT, status)} or 0 * {total}) / {total}"
 
 
@@ -57,7 +57,8 @@ def by(label: str, metric: str, *matchers: str) -> dict[str, str]:
 
 
 hits, misses, errors = (rate(f"cache_{kind}_total") for kind in ("hits", "misses", "errors"))
-failed = {"5xx": share('status=~"5.."'), "429": share('status="429"')}
+counted = 'status=~"200|429|5.."'  # by the SLO of the availability
+failed = {"5xx": share('status=~"5.."', counted), "429": share('status="429"', counted)}
 invalid = {"422": share('status="422"'), "other": share('status=~"4..", status!~"422|429"')}
 distribution = {f"at most {bound} s": within(bound) for bound in ("0.01", "0.1", "0.5")}
 percentiles = {f"p{q * 100:.0f}": percentile(q) for q in (0.5, 0.95, 0.99)}
@@ -73,12 +74,12 @@ ROWS = {
         Panel("Requests by status", "reqps", "All routes, probes included.", by("status", "http_requests_total")),
     ],
     "Errors": [
-        Panel("Failed and rejected (5xx, 429)", "percentunit", "Share of the requests to /predict.", failed),
+        Panel("Failed and rejected (5xx, 429)", "percentunit", "Share of 200, 429 and 5xx.", failed),
         Panel("Client errors (4xx)", "percentunit", "Share of the requests to /predict. 422 is invalid data.", invalid),
     ],
     "Latency": [
-        Panel("Latency (p50/p95/p99)", "s", "Requests to /predict, estimated from the buckets.", percentiles),
-        Panel("Latency distribution", "percentunit", "Share of the requests to /predict.", distribution),
+        Panel("Latency (p50/p95/p99)", "s", "Predictions, estimated from the buckets: at most 5 s.", percentiles),
+        Panel("Latency distribution", "percentunit", "Share of the predictions.", distribution),
     ],
     "Cache": [
         Panel("Cache lookups", "ops", "A lookup is for one block group.", {"hits": hits, "misses": misses}),

@@ -1,11 +1,8 @@
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from services import LAB_4, service, valkey, wait_for_cache
-
-os.environ["no_proxy"] = ",".join(filter(None, ["127.0.0.1", os.environ.get("no_proxy")]))  # also for k6
 
 
 @pytest.fixture(scope="session")

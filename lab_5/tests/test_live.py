@@ -41,20 +41,15 @@ def live(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("live")
     prometheus = f"http://127.0.0.1:{(port := free_port())}"
     command = [str(RULES / "prometheus.sh"), url.removeprefix("http://")]
-    with running(command, folder / "log", folder, PORT=str(port), INTERVAL="1s"):
+    with running(command, folder / "log", folder, PROMETHEUS_PORT=str(port), INTERVAL="1s"):
         wait_for(lambda: responds(f"{prometheus}/-/ready"), f"Prometheus, log in {folder}")
         before = counters_of_service(prometheus)
         k6 = measure(url, SETTINGS, quiet=True)
         yield Live(prometheus, counters_of_service(prometheus) - before, k6)
 
 
-@pytest.mark.parametrize(("name", "expr"), [pytest.param(*query, id=query[0]) for query in queries()])
-def test_query_returns_data_from_the_service_under_load(live: Live, name: str, expr: str) -> None:
-    assert missing(live.prometheus, name, expr) == []
-
-
-def test_command_reports_that_all_queries_have_data(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(live.prometheus) == 0
+def test_all_queries_return_data_from_the_service_under_load(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    main(live.prometheus)
     assert capsys.readouterr().out == f"{len(queries())} queries, 0 without data\n"
 
 

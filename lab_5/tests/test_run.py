@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from services import HERE, free_port, wait_for
+from services import HERE, free_port, responds, wait_for
 
+PORT = str(free_port())
 SETTINGS = {"DURATION": "1s", "VUS": "4", "RATE": "100", "K6_NO_THRESHOLDS": "true"}  # a machine may be slow
 FAKE_LAB_4 = """#!/usr/bin/env bash
 trap 'exit 143' TERM
@@ -24,7 +26,7 @@ while sleep 0.1; do :; done
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Path:
-    shutil.copytree(HERE, tmp_path / "lab_5", ignore=shutil.ignore_patterns(".*", "local"))
+    shutil.copytree(HERE, tmp_path / "lab_5", ignore=shutil.ignore_patterns(".venv", ".*_cache", "local"))
     (tmp_path / "lab_5" / ".venv").symlink_to(HERE / ".venv")
     (tmp_path / "lab_4").symlink_to(HERE.parent / "lab_4")
     (tmp_path / "tmp").mkdir()
@@ -36,7 +38,7 @@ def start(lab: Path, *arguments: str, open_files: int = 4096, **settings: str) -
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # bash cannot trap a signal that its parent ignores
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(open_files, 256), open_files))
 
-    environment = os.environ | SETTINGS | {"TMPDIR": str(lab.parent / "tmp"), "PORT": str(free_port())} | settings
+    environment = os.environ | SETTINGS | {"TMPDIR": str(lab.parent / "tmp"), "PORT": PORT} | settings
     output, popen = subprocess.PIPE, partial(subprocess.Popen, text=True, start_new_session=True, preexec_fn=prepare)
     return popen([str(lab / "run.sh"), *arguments], env=environment, stdout=output, stderr=output)
 
@@ -48,21 +50,14 @@ def run(lab: Path, *arguments: str, open_files: int = 4096, **settings: str) -> 
 
 
 def left_over(lab: Path) -> list[str]:
-    """Processes and temporary files of a run."""
+    """Processes and temporary files of a run, and the service."""
     processes = subprocess.run(["ps", "-ewwo", "args"], check=True, capture_output=True, text=True).stdout.splitlines()
-    return [line for line in processes if str(lab.parent) in line] + os.listdir(lab.parent / "tmp")
-
-
-def committed(lab: Path) -> dict[Path, bytes]:
-    files = [
-        path for path in lab.rglob("*") if path.is_file() and not {".venv", "local", "__pycache__"} & set(path.parts)
-    ]
-    return {path: path.read_bytes() for path in files}
+    found = [line for line in processes if str(lab.parent) in line] + os.listdir(lab.parent / "tmp")
+    return found + [PORT] * responds(f"http://127.0.0.1:{PORT}/health")
 
 
 def test_run_measures_six_loads_and_changes_no_committed_file(lab: Path) -> None:
-    before = committed(lab)
-    status, stdout, stderr = run(lab, "local")
+    status, stdout, stderr = run(lab, "local", K6_ITERATIONS="1", PYTHONHOME="/nowhere")  # they must have no effect
     assert status == 0, stdout + stderr
     headings = [line for line in stdout.splitlines() if line.startswith("== ")]
     assert headings == [f"== {name}" for name in ("build", "start", "wait", "load test", "clean up")]
@@ -71,9 +66,10 @@ def test_run_measures_six_loads_and_changes_no_committed_file(lab: Path) -> None
     assert [each["settings"] for each in runs] == [
         {**size, "CACHE_RATE": rate, "DURATION": "1s"} for size, rate in expected
     ]
-    assert all(each["responses"]["200"] == sum(each["responses"].values()) for each in runs)
+    assert all(each["responses"]["200"] == sum(each["responses"].values()) >= 50 for each in runs)
     assert "open, RATE=100" in (lab / "results/local/Findings.md").read_text()
-    assert committed(lab) == before
+    tracked = subprocess.check_output(["git", "ls-files"], cwd=HERE, text=True).splitlines()
+    assert [name for name in tracked if (lab / name).read_bytes() != (HERE / name).read_bytes()] == []
     assert left_over(lab) == []
 
 
@@ -81,7 +77,7 @@ def test_run_measures_six_loads_and_changes_no_committed_file(lab: Path) -> None
 def test_stopped_run_leaves_nothing_behind(lab: Path, number: signal.Signals, status: int) -> None:
     process = start(lab, "local", DURATION="1h")
     wait_for(lambda: any("load.js" in line for line in left_over(lab)), "the first load")
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == status
     assert "Traceback" not in stderr
@@ -114,9 +110,10 @@ def test_wrong_argument_prints_the_usage(lab: Path, arguments: list[str]) -> Non
     assert (status, "./run.sh experiments [NAME...] [--commit]" in stderr) == (2, True)
 
 
-@pytest.mark.parametrize(("name", "value"), [("DURATION", "7"), ("VUS", "many"), ("RATE", "0")])
-def test_wrong_setting_is_reported_in_one_line(lab: Path, name: str, value: str) -> None:
-    status, _, stderr = run(lab, "local", open_files=4096, **{name: value})
-    assert (status, len(stderr.splitlines())) == (1, 1)
-    assert name in stderr
-    assert f"not '{value}'" in stderr
+@pytest.mark.parametrize("setting", ["DURATION=7", "VUS=many", "RATE=0"])
+def test_wrong_setting_is_reported_in_one_line(lab: Path, setting: str) -> None:
+    name, value = setting.split("=")
+    environment = {**os.environ, name: value}
+    script = subprocess.run([lab / "run.sh", "local"], env=environment, capture_output=True, text=True)
+    assert script.returncode == 1
+    assert re.fullmatch(rf"(DURATION|VUS and RATE) must be .*, not '{value}'\n", script.stderr)

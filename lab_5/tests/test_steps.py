@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure import K6
+from bench.measure import K6_RUN
 from services import HERE
 
 STEPS = [*sorted((HERE / "steps").glob("*.js")), HERE / "load.js"]
@@ -30,8 +30,8 @@ def test_steps_are_small() -> None:
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.stem)
 def test_step_gets_predictions(step: Path, url: str, tmp_path: Path) -> None:
     summary = tmp_path / "summary.json"
-    options = ["--quiet", "--address", "127.0.0.1:0", "--no-thresholds", "--summary-export", str(summary)]
-    command = [str(K6), "run", *options, "--vus", "2", "--iterations", "20", "--env", f"URL={url}", str(step)]
+    options = ["--quiet", "--no-thresholds", "--summary-export", str(summary), "--vus", "2", "--iterations", "20"]
+    command = [*K6_RUN, *options, "--env", f"URL={url}", str(step)]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     metrics = json.loads(summary.read_text())["metrics"]
