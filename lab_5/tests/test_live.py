@@ -15,7 +15,7 @@ from dashboards import draw
 from dashboards.live import RULES, fetch, main, missing, queries
 from services import free_port, responds, running, wait_for
 
-SETTINGS = {"RATE": "20", "DURATION": "6s", "CACHE_RATE": "0.5", "INVALID_RATE": "0.2"}
+SETTINGS = {"RATE": "30", "DURATION": "4s", "CACHE_RATE": "0.5", "INVALID_RATE": "0.2"}
 
 
 @dataclass(frozen=True)

@@ -56,17 +56,23 @@ def left_over(lab: Path) -> list[str]:
     return found + [PORT] * responds(f"http://127.0.0.1:{PORT}/health")
 
 
-def test_run_measures_six_loads_and_changes_no_committed_file(lab: Path) -> None:
-    status, stdout, stderr = run(lab, "local", K6_ITERATIONS="1", PYTHONHOME="/nowhere")  # they must have no effect
+def test_run_measures_six_loads_says_that_a_tunnel_was_used_and_changes_no_committed_file(lab: Path, url: str) -> None:
+    (lab.parent / "lab_4").unlink()
+    (lab.parent / "lab_4").mkdir()
+    (lab.parent / "lab_4" / "run.sh").write_text(FAKE_LAB_4)
+    (lab.parent / "lab_4" / "run.sh").chmod(0o755)
+    without_effect = {"K6_ITERATIONS": "1", "PYTHONHOME": "/nowhere"}
+    status, stdout, stderr = run(lab, "minikube", SERVICE=url, **without_effect)
     assert status == 0, stdout + stderr
     headings = [line for line in stdout.splitlines() if line.startswith("== ")]
     assert headings == [f"== {name}" for name in ("build", "start", "wait", "load test", "clean up")]
-    runs = json.loads((lab / "results/local/hit-ratio.json").read_text())["runs"]
+    note = "The requests go through kubectl port-forward: one connection to one pod."
+    assert f"{url} responds. {note}" in stdout
+    result = json.loads((lab / "results/local/hit-ratio.json").read_text())
     expected = [(size, rate) for size in ({"VUS": "4"}, {"RATE": "100"}) for rate in ("0", "0.5", "1")]
-    assert [each["settings"] for each in runs] == [
-        {**size, "CACHE_RATE": rate, "DURATION": "1s"} for size, rate in expected
-    ]
-    assert all(each["responses"]["200"] == sum(each["responses"].values()) >= 50 for each in runs)
+    settings = [{**size, "CACHE_RATE": rate, "DURATION": "1s"} for size, rate in expected]
+    assert (result["note"], [each["settings"] for each in result["runs"]]) == (note, settings)
+    assert all(each["responses"]["200"] == sum(each["responses"].values()) >= 50 for each in result["runs"])
     assert "open, RATE=100" in (lab / "results/local/Findings.md").read_text()
     tracked = subprocess.check_output(["git", "ls-files"], cwd=HERE, text=True).splitlines()
     assert [name for name in tracked if (lab / name).read_bytes() != (HERE / name).read_bytes()] == []
@@ -83,18 +89,6 @@ def test_stopped_run_leaves_nothing_behind(lab: Path, number: signal.Signals, st
     assert "Traceback" not in stderr
     assert left_over(lab) == []
     assert not list(lab.glob("results/local/*"))
-
-
-def test_output_and_result_say_that_a_tunnel_was_used(lab: Path, url: str) -> None:
-    (lab.parent / "lab_4").unlink()
-    (lab.parent / "lab_4").mkdir()
-    (lab.parent / "lab_4" / "run.sh").write_text(FAKE_LAB_4)
-    (lab.parent / "lab_4" / "run.sh").chmod(0o755)
-    status, stdout, stderr = run(lab, "minikube", SERVICE=url)
-    assert status == 0, stdout + stderr
-    note = "The requests go through kubectl port-forward: one connection to one pod."
-    assert f"{url} responds. {note}" in stdout
-    assert json.loads((lab / "results/local/hit-ratio.json").read_text())["note"] == note
 
 
 @pytest.mark.parametrize(("open_files", "is_reported"), [(256, True), (4096, False)])
