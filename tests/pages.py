@@ -21,9 +21,8 @@ NOT_RUN = {
     "bench.compare": "downloads 4 environments and takes 12 minutes",
     "train": "changes an environment that other tests use, and takes 6 minutes",
     "DURATION=": "takes minutes; the tests of lab_5 run it with shorter loads",
-    "127.0.0.1:9091": "needs rules/prometheus.sh; test_live.py sends such queries",
+    "ALERTS{": "needs rules/prometheus.sh; test_live.py sends such queries",
     "steps/04": "passes or fails with the speed of the machine",
-    "pkill": "would stop the Valkey of other tests",
 }
 # test_readmes_docker.py runs the blocks that need Docker, a cluster or a download, or that take longer than 10 s.
 SLOW = re.compile(r"\bdocker\b|run\.sh(?! local)|\b(kubectl|minikube)\b|/install\.sh|bench\.|sleep \d\d|prometheus -")
