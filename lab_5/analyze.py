@@ -58,7 +58,7 @@ def by(runs: list[Run], *names: str) -> dict[str, list[Run]]:
     return groups
 
 
-def middle(runs: list[Run], name: str) -> float:
+def median_of(runs: list[Run], name: str) -> float:
     return float(median(run[name] for run in runs))
 
 
@@ -70,7 +70,7 @@ def spread(values: list[float], form: str) -> str:
     return mid if low == high else f"{mid} ({low} to {high})"
 
 
-def times(runs: list[Run]) -> tuple[list[float], Any]:
+def relative_times(runs: list[Run]) -> tuple[list[float], Any]:
     """The hit ratios, and for each of them and each round the time per request, where 1 is that without the cache."""
     groups = {
         key: [run["requests_per_second"] for run in each] for key, each in by(runs, "CACHE", "CACHE_RATE").items()
@@ -84,7 +84,7 @@ def break_even(runs: list[Run]) -> str:
 
     "none" if the service is slower with the cache also at a hit ratio of 1.
     """
-    slopes, intercepts = np.polyfit(*times(runs), 1)
+    slopes, intercepts = np.polyfit(*relative_times(runs), 1)
     if np.any(slopes + intercepts > 1):
         return "none"
     return spread(list(np.clip((1 - intercepts) / slopes, 0, 1)), ".2f")
@@ -93,7 +93,7 @@ def break_even(runs: list[Run]) -> str:
 def plot_latencies(groups: dict[str, list[Run]]) -> None:
     plt.figure(figsize=(8, 0.8 + 0.35 * len(groups)))
     for name in ("p50", "p95", "p99"):
-        plt.plot([middle(runs, f"{name}_ms") for runs in groups.values()], list(groups), "o", label=name)
+        plt.plot([median_of(runs, f"{name}_ms") for runs in groups.values()], list(groups), "o", label=name)
     plt.gca().invert_yaxis()
     plt.xscale("log")
     plt.gca().xaxis.set_major_formatter("{x:g}")
@@ -103,7 +103,7 @@ def plot_latencies(groups: dict[str, list[Run]]) -> None:
 
 def plot_bars(groups: dict[str, list[Run]], name: str, label: str) -> None:
     plt.figure(figsize=(8, 0.8 + 0.35 * len(groups)))
-    plt.barh(list(groups), [middle(runs, name) for runs in groups.values()])
+    plt.barh(list(groups), [median_of(runs, name) for runs in groups.values()])
     plt.gca().invert_yaxis()
     plt.xlabel(label)
 
@@ -111,8 +111,8 @@ def plot_bars(groups: dict[str, list[Run]], name: str, label: str) -> None:
 def plot_break_even(runs: list[Run]) -> None:
     plt.figure(figsize=(7, 3.6))
     for group in by(runs, "MODEL_MS").values():
-        ratios, rounds = times(group)
-        inference_ms = middle(by(group, "CACHE")["no"], "inference_ms")
+        ratios, rounds = relative_times(group)
+        inference_ms = median_of(by(group, "CACHE")["no"], "inference_ms")
         plt.plot(ratios, np.median(rounds, axis=1), "o-", label=f"model call: {inference_ms:.2g} ms")
     plt.axhline(1, color="grey", label="without the cache")
     plt.xlabel("hit ratio")
@@ -122,7 +122,7 @@ def plot_break_even(runs: list[Run]) -> None:
 
 PLOTS: dict[str, Callable[[list[Run]], None]] = {
     "hit-ratio": lambda runs: plot_latencies(by(runs, "workload", "configuration")),
-    "invalid-rows": lambda runs: plot_bars(by(runs, "INVALID_RATE"), "success", "success rate, %"),
+    "invalid-data": lambda runs: plot_bars(by(runs, "INVALID_RATE"), "success", "success rate, %"),
     "break-even": plot_break_even,
     "workload": lambda runs: plot_latencies(by(runs, "workload")),
     "bottleneck": lambda runs: plot_bars(by(runs, "configuration"), "requests_per_second", "requests/s"),
@@ -147,11 +147,11 @@ def render(folder: Path, root: str) -> str:
         loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters |= {
-        "relative_time": lambda runs, index: np.median(times(runs)[1][index]),
+        "relative_time": lambda runs, index: np.median(relative_times(runs)[1][index]),
         "by": lambda runs, *names: list(by(runs, *names).items()),
         "spread": lambda runs, name, form=",.0f": spread([run[name] for run in runs], form),
         "total": lambda runs, name: f"{sum({**run, **run['responses']}[name] for run in runs):,}",
-        "middle": middle,
+        "median": median_of,
         "break_even": break_even,
     }
     return environment.get_template("Findings.md.j2").render(results, root=root)

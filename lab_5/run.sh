@@ -4,7 +4,7 @@
 # ./run.sh experiments [NAME...] [--commit] measures all of Findings.md; bench/experiments.py describes it.
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
-duration=${DURATION:-30s} vus=${VUS:-32} rate=${RATE:-200}
+duration=${DURATION:-30s} vus=${VUS:-32} rate=${RATE:-200} rounds=${ROUNDS:-3}
 
 heading() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
@@ -19,8 +19,8 @@ case ${1:-} in
 esac
 [ $# -le 1 ] || [ "$1" = experiments ] || usage
 [[ $duration =~ ^[1-9][0-9]*[smh]$ ]] || fail "DURATION must be a time such as 30s, 5m or 1h, not '$duration'"
-for name in vus rate; do
-  [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "VUS and RATE must be whole numbers from 1, not '${!name}'"
+for name in vus rate rounds; do
+  [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "VUS, RATE and ROUNDS must be whole numbers from 1, not '${!name}'"
 done
 command -v curl >/dev/null || fail 'curl is not installed: https://curl.se/download.html'
 # Each request in flight needs an open file in k6 and one in the service. macOS allows 256.

@@ -1,12 +1,13 @@
 """The experiments of Findings.md: `./run.sh experiments [NAME...] [--commit]`
 
-NAME is hit-ratio, invalid-rows, break-even, workload or bottleneck; the default is all of them. The results go to
+NAME is hit-ratio, invalid-data, break-even, workload or bottleneck; the default is all of them. The results go to
 results/local/, or with --commit to results/. A run takes DURATION (12s). Configurations alternate in ROUNDS (3), so
 that a slow moment of the machine affects all of them.
 """
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ APP = {"CACHE": "yes", "MODEL_MS": "0", "MAX_BATCH": "1"}  # of the service: see
 PLAIN, CLOSED, OPEN = {"CACHE": "no", "CACHE_RATE": "0"}, {"VUS": "32"}, {"RATE": "200"}
 EXPERIMENTS: dict[str, list[dict[str, str]]] = {
     "hit-ratio": [{**workload, "CACHE_RATE": rate} for workload in (CLOSED, OPEN) for rate in ("0", "0.5", "1")],
-    "invalid-rows": [{**OPEN, "CACHE_RATE": "0", "INVALID_RATE": rate} for rate in ("0", "0.03")],
+    "invalid-data": [{**OPEN, "CACHE_RATE": "0", "INVALID_RATE": rate} for rate in ("0", "0.03")],
     "break-even": [
         {**CLOSED, "MODEL_MS": milliseconds, **cache}
         for milliseconds in ("0", "2", "5", "20")
@@ -85,6 +86,8 @@ def main() -> None:
     try:
         for name in names:
             experiment(name, folder / f"{name}.json")
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:  # a service, or its installation
+        sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -27,7 +27,10 @@ def rules(file: str) -> list[dict[str, Any]]:
 
 def fetch(url: str, path: str, **parameters: str | float) -> list[dict[str, Any]]:
     """The time series in a response of the HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/"""
-    result: list[dict[str, Any]] = json.loads(get(f"{url}/api/v1/{path}?{urlencode(parameters)}"))["data"]["result"]
+    try:
+        result: list[dict[str, Any]] = json.loads(get(f"{url}/api/v1/{path}?{urlencode(parameters)}"))["data"]["result"]
+    except OSError as error:
+        sys.exit(f"Prometheus at {url} does not respond: {error}")
     return result
 
 

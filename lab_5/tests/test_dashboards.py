@@ -1,19 +1,33 @@
 """The dashboard is complete, uses metrics of the service, and Grafana finds it."""
 
+import json
 import re
+import shutil
+import subprocess
 
 import pytest
 import yaml
 
 from dashboards.build import FILE, text
 from dashboards.live import queries
+from dashboards.panels import PANELS
 from services import HERE, LAB_4
 
+SHOWN = [panel for panel in json.loads(FILE.read_bytes())["panels"] if panel["type"] != "row"]
 COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text())["services"]
 
 
 def test_file_is_what_the_library_builds() -> None:
     assert FILE.read_text() == text(), "run .venv/bin/python -m dashboards.build"
+
+
+def test_each_panel_has_a_unit_a_description_and_queries_for_the_chosen_prometheus() -> None:
+    assert [panel["title"] for panel in SHOWN] == [panel.title for panel in PANELS]
+    for panel, source in zip(SHOWN, PANELS, strict=True):
+        assert panel["fieldConfig"]["defaults"]["unit"] == source.unit
+        assert panel["description"].endswith(".")
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert [target["expr"] for target in panel["targets"]] == list(source.queries.values())
 
 
 def test_queries_name_only_statuses_of_the_service() -> None:
@@ -46,3 +60,11 @@ def test_prometheus_of_compose_reads_the_rules_and_names_the_job_as_the_queries_
     assert job["static_configs"][0]["targets"][0].split(":")[0] in COMPOSE
     assert all((HERE / name).exists() for name in config["rule_files"])
     assert all(f'job="{job["job_name"]}"' in expr for _, expr in queries() if "slo_errors_per_request" not in expr)
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+def test_cluster_gets_the_dashboard_as_a_configmap_with_the_label_that_grafana_selects() -> None:
+    output = subprocess.check_output(["kubectl", "kustomize", str(FILE.parent)], text=True)
+    (made,) = yaml.safe_load_all(output)
+    assert (made["kind"], made["metadata"]["labels"]["grafana_dashboard"]) == ("ConfigMap", "1")
+    assert made["data"] == {FILE.name: FILE.read_text()}

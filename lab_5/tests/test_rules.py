@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import yaml
 
 from dashboards.live import RULES, rules
 from dashboards.panels import PANELS
@@ -15,6 +16,7 @@ from slo import ABOVE, FIRES
 ALERTS = {rule["alert"]: rule for rule in rules("alerts.yaml")}
 RECORDED = rules("recording.yaml")
 PAGE = (HERE / "slo.md").read_text()
+SCENARIOS = yaml.safe_load((RULES / "tests.yaml").read_text())["tests"]
 PERIOD_HOURS = 30 * 24
 
 
@@ -23,6 +25,12 @@ PERIOD_HOURS = 30 * 24
 def test_promtool_accepts_the_rules_and_their_unit_tests(command: str) -> None:
     run = subprocess.run(["promtool", *command.split()], cwd=RULES, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_unit_tests_have_series_that_fire_the_alert_and_series_that_do_not(alert: str) -> None:
+    checks = [check for scenario in SCENARIOS for check in scenario.get("alert_rule_test", [])]
+    assert {bool(check["exp_alerts"]) for check in checks if check["alertname"] == alert} == {True, False}
 
 
 def test_each_alert_links_to_its_entry_in_the_runbook() -> None:
@@ -75,3 +83,8 @@ def test_bound_of_the_latency_slo_is_a_bucket_of_the_service() -> None:
     assert buckets
     assert bound in buckets[1].split(", ")
     assert f"at most {bound} s" in PAGE
+
+
+def test_prometheus_operator_gets_the_same_rules() -> None:
+    printed = yaml.safe_load(subprocess.check_output([RULES / "prometheus-rule.sh"], text=True))
+    assert [rule for group in printed["spec"]["groups"] for rule in group["rules"]] == [*RECORDED, *ALERTS.values()]

@@ -33,6 +33,13 @@ def lab(tmp_path: Path) -> Path:
     return tmp_path / "lab_5"
 
 
+def replace_lab_4(lab: Path) -> None:
+    (lab.parent / "lab_4").unlink()
+    (lab.parent / "lab_4").mkdir()
+    (lab.parent / "lab_4" / "run.sh").write_text(FAKE_LAB_4)
+    (lab.parent / "lab_4" / "run.sh").chmod(0o755)
+
+
 def start(lab: Path, *arguments: str, open_files: int = 4096, **settings: str) -> subprocess.Popen[str]:
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # bash cannot trap a signal that its parent ignores
@@ -57,10 +64,7 @@ def left_over(lab: Path) -> list[str]:
 
 
 def test_run_measures_six_loads_says_that_a_tunnel_was_used_and_changes_no_committed_file(lab: Path, url: str) -> None:
-    (lab.parent / "lab_4").unlink()
-    (lab.parent / "lab_4").mkdir()
-    (lab.parent / "lab_4" / "run.sh").write_text(FAKE_LAB_4)
-    (lab.parent / "lab_4" / "run.sh").chmod(0o755)
+    replace_lab_4(lab)
     status, stdout, stderr = run(lab, "minikube", SERVICE=url, K6_ITERATIONS="1", PYTHONHOME="/nowhere")  # no effect
     assert status == 0, stdout + stderr
     headings = [line for line in stdout.splitlines() if line.startswith("== ")]
@@ -78,12 +82,15 @@ def test_run_measures_six_loads_says_that_a_tunnel_was_used_and_changes_no_commi
     assert left_over(lab) == []
 
 
-def test_stopped_run_leaves_nothing_behind(lab: Path) -> None:
-    process = start(lab, "local", DURATION="1h")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_run_leaves_nothing_behind(lab: Path, url: str, number: signal.Signals, status: int) -> None:
+    if number == signal.SIGTERM:
+        replace_lab_4(lab)  # one of the two tests starts the real one
+    process = start(lab, "local", DURATION="1h", SERVICE=url)
     wait_for(lambda: any("load.js" in line for line in left_over(lab)), "the first load")
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal
+    os.killpg(process.pid, number)  # as a terminal does
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "Traceback" not in stderr
     assert left_over(lab) == []
     assert not list(lab.glob("results/local/*"))
@@ -102,10 +109,10 @@ def test_wrong_argument_prints_the_usage(lab: Path, arguments: list[str]) -> Non
     assert (status, "./run.sh experiments [NAME...] [--commit]" in stderr) == (2, True)
 
 
-@pytest.mark.parametrize("setting", ["DURATION=7", "VUS=many", "RATE=0"])
+@pytest.mark.parametrize("setting", ["DURATION=7", "VUS=many", "RATE=0", "ROUNDS=x"])
 def test_wrong_setting_is_reported_in_one_line(lab: Path, setting: str) -> None:
     name, value = setting.split("=")
     environment = {**os.environ, name: value}
     script = subprocess.run([lab / "run.sh", "local"], env=environment, capture_output=True, text=True)
     assert script.returncode == 1
-    assert re.fullmatch(rf"(DURATION|VUS and RATE) must be .*, not '{value}'\n", script.stderr)
+    assert re.fullmatch(rf"(DURATION|VUS, RATE and ROUNDS) must be .*, not '{value}'\n", script.stderr)
