@@ -4,7 +4,8 @@
 # ./run.sh experiments [NAME...] [--commit] measures all of Findings.md; bench/experiments.py describes it.
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
-duration=${DURATION:-30s} vus=${VUS:-32} rate=${RATE:-200} rounds=${ROUNDS:-3}
+duration=${DURATION:-30s} vus=${VUS:-32} rate=${RATE:-200}
+export ROUNDS=${ROUNDS:-3} # of ./run.sh experiments
 
 heading() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
@@ -19,7 +20,7 @@ case ${1:-} in
 esac
 [ $# -le 1 ] || [ "$1" = experiments ] || usage
 [[ $duration =~ ^[1-9][0-9]*[smh]$ ]] || fail "DURATION must be a time such as 30s, 5m or 1h, not '$duration'"
-for name in vus rate rounds; do
+for name in vus rate ROUNDS; do
   [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "VUS, RATE and ROUNDS must be whole numbers from 1, not '${!name}'"
 done
 command -v curl >/dev/null || fail 'curl is not installed: https://curl.se/download.html'
