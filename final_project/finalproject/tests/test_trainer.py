@@ -3,12 +3,13 @@
 import gzip
 import hashlib
 import json
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import needs_torch, run_code
+from tests.conftest import TRAIN_PYTHON, needs_torch, run, run_code
 from trainer import data
 
 ROWS = b'sentence\tlabel\na joy \t1\nit \'s "not" good\t0\n'
@@ -42,29 +43,160 @@ print(float((distilbert(ids).last_hidden_state - bert(ids).last_hidden_state).ab
     assert run_code(code) < 1e-5
 
 
-@needs_torch
-def test_training_saves_the_weights_with_the_best_accuracy_on_the_dev_set(tmp_path: Path) -> None:
-    """The labels of this dev set are inverted: the accuracy falls from 0.5, that of guessing, to 0."""
-    code = """
-import random, sys
+FIT = """
+import json, sys
 from pathlib import Path
 import torch
 from transformers import DistilBertConfig, DistilBertForSequenceClassification as Classifier
-from trainer import batches, train
-from trainer.data import Example
-examples = [Example(f"{word} film" + " of its kind" * (n % 5), label)
-            for n in range(192) for label, word in enumerate(("dull", "fine"))]
-encoded = batches.encode(examples)
-train.AVERAGE_STEPS, train.AVERAGE_DECAY = 1, 0.8  # for 36 steps
-torch.manual_seed(1)
-model = Classifier(DistilBertConfig(dim=32, hidden_dim=64, n_layers=2, n_heads=2, dropout=0.0))
-dev = [(tokens, 1 - label) for tokens, label in encoded[:64]]
-train.fit(model, encoded, dev, Path(sys.argv[1]), random.Random(1), epochs=3, rate=0.01)
-print(train.accuracy(Classifier.from_pretrained(sys.argv[1]), dev))
+from trainer import batches, fit, pretrained
+texts = [f"{word} film" + " of its kind" * (n % 5) for n in range(192) for word in ("dull", "fine")]
+encoded = batches.encode(pretrained.load_tokenizer(), texts, [0.1, 0.9] * 192)
+fit.AVERAGE_STEPS, fit.AVERAGE_DECAY = 1, 0.8  # for 36 steps
+def train(folder, selection=encoded[:64]):
+    torch.manual_seed(1)
+    model = Classifier(DistilBertConfig(dim=32, hidden_dim=64, n_layers=2, n_heads=2))
+    fit.fit(model, encoded, selection, Path(folder), epochs=3, rate=0.01, averaged=True)
+    return Classifier.from_pretrained(folder)
 """
-    saved = run_code(code, str(tmp_path))
+
+
+@needs_torch
+def test_training_saves_the_weights_with_the_best_accuracy_on_the_selection(tmp_path: Path) -> None:
+    """The labels of this selection are inverted: the accuracy falls from 0.5, that of guessing, to 0."""
+    code = """
+inverted = [(tokens, 1 - target) for tokens, target in encoded[:64]]
+print(fit.accuracy(train(sys.argv[1], inverted), inverted))
+"""
+    saved = run_code(FIT + code, str(tmp_path))
     curve = json.loads((tmp_path / "curve.json").read_text())
-    assert [point["epoch"] for point in curve] == pytest.approx([quarter / 4 for quarter in range(1, 13)])
+    assert [point["epoch"] for point in curve] == pytest.approx([3 * eighth / 8 for eighth in range(1, 9)], abs=0.05)
     assert curve[-1]["loss"] < curve[0]["loss"]
-    assert saved == max(point["dev_average"] for point in curve) == 0.5
-    assert curve[-1]["dev_average"] == 0
+    assert saved == max(point["accuracy"] for point in curve) == 0.5
+    assert curve[-1]["accuracy"] == 0
+
+
+@needs_torch
+def test_interrupted_training_continues_with_the_same_result(tmp_path: Path) -> None:
+    code = """
+expected = train(sys.argv[1] + "/whole").state_dict()
+accuracy, evaluations = fit.accuracy, []
+def interrupt(*arguments):
+    evaluations.append(None)
+    if len(evaluations) == 6:
+        raise KeyboardInterrupt
+    return accuracy(*arguments)
+fit.accuracy = interrupt
+try:
+    train(sys.argv[1] + "/interrupted")
+except KeyboardInterrupt:
+    actual = train(sys.argv[1] + "/interrupted").state_dict()
+print(json.dumps([len(evaluations), max(float((actual[name] - expected[name]).abs().max()) for name in expected)]))
+"""
+    evaluations, difference = run_code(FIT + code, str(tmp_path))
+    assert evaluations == 9  # 5, the interrupted one, and only the 3 that follow the checkpoint
+    assert difference < 1e-6
+    names = ("whole", "interrupted")
+    whole, interrupted = (json.loads((tmp_path / name / "curve.json").read_text()) for name in names)
+    assert [point["loss"] for point in interrupted] == pytest.approx([point["loss"] for point in whole])
+    assert sorted(path.name for path in (tmp_path / "interrupted").iterdir()) == [
+        "config.json",
+        "curve.json",
+        "model.safetensors",
+    ]
+
+
+def test_phrases_of_the_selected_sentences_are_not_trained_on() -> None:
+    sentences = [" ".join(f"{letter}{n}" for n in range(15)) for letter in "abc"]
+    phrases = [f"{letter}3 {letter}4" for letter in "abc"]
+    texts = [*sentences, *phrases, "a3 b4", "a1"]
+    training, (selected,) = data.split([data.Example(text, 1) for text in texts], held_out=1)
+    letter = texts[selected][0]
+    expected = [text for text in texts if text not in (texts[selected], f"{letter}3 {letter}4", f"{letter}1")]
+    assert [texts[index] for index in training] == expected
+
+
+@needs_torch
+def test_augmented_sentences_have_phrases_of_other_texts_and_similar_words() -> None:
+    code = """
+import json
+from trainer.augment import augment, similar_words
+text = "the one two three four five six seven eight nine"
+similar = similar_words()
+print(json.dumps([
+    augment([text, "one two", "one large cat"], 40, {}),
+    augment([text], 200, {"seven": ["ten"]}),
+    similar["terrible"],
+]))
+"""
+    recombined, replaced, similar = run_code(code)
+    assert set(recombined) == {"the one large cat three four five six seven eight nine"}
+    assert set(replaced) == {"the one two three four five six ten eight nine"}
+    assert {"horrible", "awful"} <= set(similar)
+    assert "terrible" not in similar
+    assert len(similar) == 8
+
+
+@needs_torch
+def test_committed_logits_belong_to_the_training_set_and_its_augmented_sentences() -> None:
+    """The data is $SST2_TRAIN, otherwise from the public source."""
+    try:
+        data.read("train", os.environ.get("SST2_TRAIN", data.SOURCE))
+    except (OSError, EOFError, ValueError) as error:
+        if "SST2_TRAIN" in os.environ:
+            raise
+        pytest.skip(f"no SST-2: set SST2_TRAIN to its train.tsv ({error})")
+    code = """
+import json, sys
+from trainer import data
+from trainer.targets import AUGMENTED, soft_targets
+examples = data.read("train", sys.argv[1])
+training, _ = data.split(examples)
+targets = [target for _, target in soft_targets(examples, training)]
+wrong = sum((target > 0.5) != examples[index].label for target, index in zip(targets, training))
+uncertain = sum(0.25 < target < 0.75 for target in targets[len(training):])
+print(json.dumps([len(targets) - len(training) - AUGMENTED, wrong, uncertain / AUGMENTED, min(targets), max(targets)]))
+"""
+    surplus, wrong, uncertain, lowest, highest = run_code(code, os.environ.get("SST2_TRAIN", data.SOURCE))
+    assert surplus == 0
+    assert wrong == 0  # the mean of label and probability is on the side of the label
+    assert 0.05 < uncertain < 0.4
+    assert lowest < 0.03
+    assert highest > 0.97
+
+
+@needs_torch
+def test_stored_logits_are_read_as_probabilities_and_only_for_the_same_sentences(tmp_path: Path) -> None:
+    code = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from trainer.targets import read_probabilities, write_logits
+path = Path(sys.argv[1])
+write_logits(path, np.array([0, 1.5]), np.array([-9, 0.51]), ["a b", "c"])
+print(json.dumps([list(row) for row in read_probabilities(path, ["a b", "c"])]))
+try:
+    read_probabilities(path, ["a b", "d"])
+except ValueError as error:
+    print(json.dumps(str(error)))
+"""
+    path = tmp_path / "logits.npz"
+    result = run("-c", code, str(path), python=TRAIN_PYTHON)
+    probabilities, error = map(json.loads, result.stdout.splitlines())
+    assert probabilities == [pytest.approx([0.5, 0.8176], abs=1e-4), pytest.approx([0.0186, 0.6225], abs=1e-4)]
+    assert error == f"{path} belongs to other augmented sentences: the SHA-256 differs"
+
+
+@needs_torch
+def test_teacher_computes_the_logits_of_each_text_in_a_batch_as_for_the_text_alone() -> None:
+    code = """
+import torch
+from transformers import MPNetConfig, MPNetForSequenceClassification as Classifier
+from trainer import teacher
+config = MPNetConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+torch.manual_seed(1)
+model, teacher.BFLOAT16 = Classifier(config).eval(), False
+rows = [[0, 7, 8, 9, 10, 2], [0, 5, 2], [0, 11, 12, 2]]
+alone = [model(torch.tensor([row])).logits[0] for row in rows]
+print(max(abs(float(logits[1] - logits[0]) - together) for logits, together in zip(alone, teacher.logits(model, rows))))
+"""
+    assert run_code(code) < 1e-5

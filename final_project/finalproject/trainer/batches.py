@@ -1,25 +1,33 @@
 """Batches of examples of similar length, so that few of their tokens are padding."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
-
-from . import data, pretrained
 
 BATCH_SIZE = 32
 BATCHES_PER_BUCKET = 100
-Encoded = tuple[list[int], int]  # tokens, label
+Encoded = tuple[list[int], float]  # tokens; target: the probability of POSITIVE
 
 
-def encode(examples: list[data.Example]) -> list[Encoded]:
-    encodings = pretrained.load_tokenizer().encode_batch([example.text for example in examples])
-    return [(encoding.ids, example.label) for encoding, example in zip(encodings, examples, strict=True)]
+def encode(tokenizer: Tokenizer, texts: list[str], targets: Iterable[float]) -> list[Encoded]:
+    encodings = tokenizer.encode_batch(texts)
+    return [(encoding.ids, float(target)) for encoding, target in zip(encodings, targets, strict=True)]
 
 
-def batches(examples: list[Encoded], shuffle: random.Random | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Token ids and attention mask, each (texts, tokens of the longest text), and labels (texts,).
+def pad(rows: list[list[int]], padding: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, each (texts, tokens of the longest text)."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [padding] * (longest - len(row)) for row in rows])
+    return ids, (ids != padding).long()
+
+
+def batches(
+    examples: list[Encoded], padding: int, shuffle: random.Random | None = None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Token ids, attention mask, and targets (texts,).
 
     Without `shuffle`, all examples are sorted by length. With it, the examples of a random bucket of 3,200 are sorted,
     so the batches of each epoch differ.
@@ -31,6 +39,4 @@ def batches(examples: list[Encoded], shuffle: random.Random | None = None) -> It
         bucket = sorted(examples[start : start + bucket_size], key=lambda example: len(example[0]))
         batches += [bucket[index : index + BATCH_SIZE] for index in range(0, len(bucket), BATCH_SIZE)]
     for batch in shuffle.sample(batches, len(batches)) if shuffle else batches:
-        longest = max(len(tokens) for tokens, _ in batch)
-        ids = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens, _ in batch])
-        yield ids, (ids != 0).long(), torch.tensor([label for _, label in batch])
+        yield *pad([tokens for tokens, _ in batch], padding), torch.tensor([target for _, target in batch])

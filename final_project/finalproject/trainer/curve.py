@@ -11,20 +11,18 @@ from matplotlib import pyplot as plt
 
 
 def draw(curve: list[dict[str, float]], path: Path) -> None:
-    """Plots the training loss, and the accuracy on the dev set, over the epochs."""
+    """Plots the training loss, and the accuracy on the sentences that select the weights, over the epochs."""
     figure, (top, bottom) = plt.subplots(2, sharex=True, layout="constrained", figsize=(7, 5))
-    epochs, loss, current, average = (
-        [point[name] for point in curve] for name in ("epoch", "loss", "dev", "dev_average")
-    )
+    epochs, loss, accuracy = ([point[name] for point in curve] for name in ("epoch", "loss", "accuracy"))
     top.plot(epochs, loss, marker=".")
     top.set_ylabel("training loss")
-    bottom.plot(epochs, current, marker=".", label="current weights")
-    bottom.plot(epochs, average, marker=".", label="exponential moving average of the weights")
-    best = average.index(max(average))
-    bottom.plot(epochs[best], average[best], "o", markersize=10, fillstyle="none", color="black", label="selected")
-    text = f"{average[best]:.4f}"
-    bottom.annotate(text, (epochs[best], average[best]), (0, 9), textcoords="offset points", ha="center")
-    bottom.set(xlabel="epoch", ylabel="accuracy on the dev set", ylim=(0.84, 0.92))
+    bottom.plot(epochs, accuracy, marker=".")
+    best = max(range(len(curve)), key=lambda index: (accuracy[index], index))  # as trainer.fit: of equal ones, the last
+    bottom.plot(epochs[best], accuracy[best], "o", markersize=10, fillstyle="none", color="black", label="selected")
+    text = f"{accuracy[best]:.3f}"
+    bottom.annotate(text, (epochs[best], accuracy[best]), (0, 9), textcoords="offset points", ha="center")
+    bottom.set(xlabel="epoch", ylabel="accuracy on 1,000\nheld-out sentences")
+    bottom.margins(y=0.2)
     bottom.legend(loc="lower right")
     figure.savefig(path, dpi=110)
     plt.close(figure)

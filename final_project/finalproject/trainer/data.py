@@ -8,6 +8,7 @@ import csv
 import gzip
 import hashlib
 import io
+import random
 import zipfile
 from typing import NamedTuple
 from urllib.request import urlopen
@@ -45,3 +46,15 @@ def read(split: str, source: str = SOURCE) -> list[Example]:
         raise ValueError(f"{source} is not SST-2's {split}.tsv: the SHA-256 differs")
     rows = csv.DictReader(io.StringIO(content.decode()), delimiter="\t", quoting=csv.QUOTE_NONE)
     return [Example(row["sentence"].strip(), int(row["label"])) for row in rows]
+
+
+def split(examples: list[Example], held_out: int = 1000) -> tuple[list[int], list[int]]:
+    """Indices of the examples to train on, and of the sentences (15 words or more) that select the weights.
+
+    A phrase of one of these sentences is in neither list, because training on it would make its sentence easier.
+    """
+    sentences = [index for index, example in enumerate(examples) if len(example.text.split()) >= 15]
+    random.Random(7).shuffle(sentences)  # noqa: S311 - not for secrets
+    selection = sentences[:held_out]
+    text = "\n".join(f" {examples[index].text} " for index in selection)
+    return [index for index, example in enumerate(examples) if f" {example.text} " not in text], selection
