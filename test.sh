@@ -87,7 +87,7 @@ check() { # project, or the tests of images
 check_slow_tests() {
   cd tests
   # shellcheck disable=SC2086 # a list
-  .venv/bin/python -m pytest -rs $slow_tests
+  .venv/bin/python -m pytest -rs --durations 10 $slow_tests
 }
 
 first=${projects%%$'\n'*} slow=''

@@ -7,8 +7,9 @@ Settings: ROUNDS (5), SECONDS (2) of one measurement, HTTP (the service's).
 import argparse
 import sys
 
+from .command import run
 from .load import text_file, wrk
-from .results import Result, read_texts, run, setting
+from .results import Result, read_texts, setting
 from .servers import service
 
 ROUNDS, SECONDS = setting("ROUNDS", 5), setting("SECONDS", 2)

