@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs linters, type checks and tests: ./test.sh [lab_1|...|final_project|tests ...] [--all]. The default is everything.
 # A test that this machine cannot run is skipped and listed at the end. With --all, a skipped test is a failure.
-# At most two jobs run at a time, for a machine with 2 cores. The slow tests, which need Docker or a cluster, are one job;
-# their output is the last.
+# At most two jobs run at a time, for a machine with 2 cores. The slow tests, which need a cluster, are one job; their
+# output is the last. The tests that need Docker, but no cluster, have the mark "docker".
 set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")"
-slow_tests='test_cluster.py test_minikube.py test_readmes_docker.py' image_tests=test_images.py
+slow_tests='test_cluster.py test_minikube.py test_readmes_docker.py' docker_tests='test_images.py test_readmes_docker.py'
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
@@ -72,11 +72,12 @@ install_packages() { # project
   "$1/install.sh" dev
 }
 
-check() { # project, or the tests of images
+check() { # project, or docker
   local ignored=() status=0 file
   printf '\n== check %s\n' "$1"
-  if [ "$1" = "$image_tests" ]; then cd tests && exec .venv/bin/python -m pytest -rs "$image_tests"; fi
-  [ "$1" != tests ] || for file in $slow_tests $image_tests; do ignored+=(--ignore "$file"); done
+  # shellcheck disable=SC2086 # a list
+  if [ "$1" = docker ]; then cd tests && exec .venv/bin/python -m pytest -rs -m docker $docker_tests; fi
+  [ "$1" != tests ] || for file in $slow_tests $docker_tests; do ignored+=(--ignore "$file"); done
   cd "$1"
   .venv/bin/python -m ruff check --quiet . && .venv/bin/python -m ruff format --quiet --check . || exit
   .venv/bin/python -m mypy --no-error-summary . || status=1
@@ -87,7 +88,7 @@ check() { # project, or the tests of images
 check_slow_tests() {
   cd tests
   # shellcheck disable=SC2086 # a list
-  .venv/bin/python -m pytest -rs --durations 10 $slow_tests
+  .venv/bin/python -m pytest -rs --durations 10 -m 'not docker' $slow_tests
 }
 
 first=${projects%%$'\n'*} slow=''
@@ -98,7 +99,7 @@ two_at_a_time install_packages "$first" # also Poetry, which the other projects 
 # shellcheck disable=SC2086 # lists
 two_at_a_time install_packages ${projects#"$first"}
 [ -z "$failed" ] || fail "failed:$failed"
-[ "$first" != tests ] || projects="$projects $image_tests" # last: building images disturbs the load tests
+[ "$first" != tests ] || projects="$projects docker" # last: building images disturbs the load tests
 # shellcheck disable=SC2086 # a list
 two_at_a_time check $projects
 if [ -n "$slow" ]; then

@@ -11,7 +11,7 @@ from cluster import needs_docker, run
 from repository import FINAL, LABS, ROOT, name, project, without
 from scripts import Script, free_port
 
-pytestmark = needs_docker
+pytestmark = [needs_docker, pytest.mark.docker]
 MAX_MEGABYTES = {"lab_1": 20, "lab_2": 250, "lab_3": 290, "lab_4": 290, "final_project": 230}  # above the base image
 
 

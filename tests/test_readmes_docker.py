@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 import cluster
-from pages import console_blocks, differences
+from pages import Block, console_blocks, differences
 from repository import name
 from test_readmes import EXECUTED_PAGES
 
 pytestmark = cluster.needs_docker
+MARKS = {True: cluster.needs_cluster, False: pytest.mark.docker}
+BLOCKS = {page: console_blocks(page, slow=True) for page in EXECUTED_PAGES}
+PAGES = [pytest.param(page, part, marks=MARKS["kubectl" in str(part)], id=name(page)) for page, part in BLOCKS.items()]
 
 
-@pytest.mark.parametrize("page", EXECUTED_PAGES, ids=name)
-def test_slow_console_blocks_print_what_the_page_shows(page: Path, tmp_path: Path, installed: None) -> None:
-    blocks = console_blocks(page, slow=True)
+@pytest.mark.parametrize(("page", "blocks"), PAGES)
+def test_slow_blocks_print_what_a_page_shows(page: Path, blocks: list[Block], installed: None, tmp_path: Path) -> None:
     commands = "".join(command for block in blocks for command, _ in block)
-    if cluster.missing_requirement() and "kubectl" in commands:
-        pytest.skip(f"needs a cluster: {cluster.missing_requirement()}")
     for word, program in {"bench.": "wrk", "prometheus ": "prometheus"}.items():
         if word in commands and shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
