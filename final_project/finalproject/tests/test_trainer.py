@@ -55,7 +55,7 @@ fit.AVERAGE_STEPS, fit.AVERAGE_DECAY = 1, 0.8  # for 36 steps
 def train(folder, selection=encoded[:64]):
     torch.manual_seed(1)
     model = Classifier(DistilBertConfig(dim=32, hidden_dim=64, n_layers=2, n_heads=2))
-    fit.fit(model, encoded, selection, Path(folder), epochs=3, rate=0.01, averaged=True)
+    fit.fit(model, encoded, selection, Path(folder), epochs=3, batch_size=32, rate=0.01, averaged=True)
     return Classifier.from_pretrained(folder)
 """
 

@@ -7,8 +7,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-BATCH_SIZE = 32
-BATCHES_PER_BUCKET = 100
+BUCKET_SIZE = 3200
 Encoded = tuple[list[int], float]  # tokens; target: the probability of POSITIVE
 
 
@@ -25,7 +24,7 @@ def pad(rows: list[list[int]], padding: int) -> tuple[Tensor, Tensor]:
 
 
 def batches(
-    examples: list[Encoded], padding: int, shuffle: random.Random | None = None
+    examples: list[Encoded], padding: int, size: int, shuffle: random.Random | None = None
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Token ids, attention mask, and targets (texts,).
 
@@ -33,10 +32,10 @@ def batches(
     so the batches of each epoch differ.
     """
     examples = shuffle.sample(examples, len(examples)) if shuffle else examples
-    bucket_size = BATCHES_PER_BUCKET * BATCH_SIZE if shuffle else len(examples)
+    bucket_size = BUCKET_SIZE if shuffle else len(examples)
     batches = []
     for start in range(0, len(examples), bucket_size):
         bucket = sorted(examples[start : start + bucket_size], key=lambda example: len(example[0]))
-        batches += [bucket[index : index + BATCH_SIZE] for index in range(0, len(bucket), BATCH_SIZE)]
+        batches += [bucket[index : index + size] for index in range(0, len(bucket), size)]
     for batch in shuffle.sample(batches, len(batches)) if shuffle else batches:
         yield *pad([tokens for tokens, _ in batch], padding), torch.tensor([target for _, target in batch])

@@ -15,9 +15,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-from .batches import BATCH_SIZE, Encoded, batches
+from .batches import Encoded, batches
 
-AVERAGE_STEPS, AVERAGE_DECAY = 10, 0.99  # of the exponential moving average of the weights
+AVERAGE_STEPS, AVERAGE_DECAY = 10, 0.98  # of the exponential moving average of the weights
 EVALUATIONS = 8
 LAYER_DECAY = 0.9
 SEED = 1  # of the new weights and of dropout
@@ -50,7 +50,7 @@ def accuracy(model: PreTrainedModel, examples: list[Encoded]) -> float:
     model.eval()
     correct = sum(
         int(((differences(model(ids, mask).logits) > 0) == (targets > 0.5)).sum())
-        for ids, mask, targets in batches(examples, model.config.pad_token_id)
+        for ids, mask, targets in batches(examples, model.config.pad_token_id, 32)
     )
     model.train(training)
     return correct / len(examples)
@@ -62,13 +62,14 @@ def fit(
     selection: list[Encoded],
     out: Path,
     epochs: float,
+    batch_size: int,
     rate: float,
     averaged: bool,
 ) -> None:
     """Saves the weights with the best accuracy on `selection`, and the learning curve. Continues from out/state.pt."""
     shuffle = random.Random(ORDER_SEED)  # noqa: S311 - not for secrets
     optimizer = torch.optim.AdamW(parameter_groups(model, rate), fused=True)
-    steps = round(epochs * math.ceil(len(training) / BATCH_SIZE))
+    steps = round(epochs * math.ceil(len(training) / batch_size))
     schedule = get_linear_schedule_with_warmup(optimizer, round(0.06 * steps), steps)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY)) if averaged else None
     candidate = average.module if average else model
@@ -87,7 +88,7 @@ def fit(
         curve, done = state["curve"], state["step"]
         start -= curve[-1]["seconds"]
     model.train()
-    endless = chain.from_iterable(batches(training, model.config.pad_token_id, shuffle) for _ in count())
+    endless = chain.from_iterable(batches(training, model.config.pad_token_id, batch_size, shuffle) for _ in count())
     progress = tqdm(islice(endless, steps), total=steps, unit="batch", mininterval=5)
     for step, (ids, mask, targets) in enumerate(progress, 1):
         if step <= done:

@@ -62,7 +62,7 @@ def main() -> None:
     model = AutoModelForSequenceClassification.from_pretrained(arguments.model, num_labels=2, dtype=torch.float32)
     subset = [encoded[index] for index in training]
     selection = [encoded[index] for index in selected]
-    fit(model, subset, selection, arguments.out, epochs=1, rate=3e-5, averaged=False)
+    fit(model, subset, selection, arguments.out, epochs=1, batch_size=32, rate=3e-5, averaged=False)
     model = AutoModelForSequenceClassification.from_pretrained(arguments.out, dtype=torch.float32)
     texts = augmented_sentences(examples, training)
     rows = [tokens for tokens, _ in encoded] + [encoding.ids for encoding in tokenizer.encode_batch(texts)]

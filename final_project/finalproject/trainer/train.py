@@ -28,7 +28,8 @@ def main() -> None:
     labelled = encode(pretrained.load_tokenizer(), [text for text, _ in selection], [label for _, label in selection])
     torch.manual_seed(SEED)
     model = pretrained.load_model()
-    fit(model, soft_targets(examples, training), labelled, arguments.out, epochs=2, rate=1e-4, averaged=True)
+    targets = soft_targets(examples, training)
+    fit(model, targets, labelled, arguments.out, epochs=3, batch_size=64, rate=1.5e-4, averaged=True)
     pretrained.save_tokenizer(arguments.out)
     sentences = [example.text for example in examples if len(example.text) > 60]  # most examples are shorter phrases
     random.Random(0).shuffle(sentences)  # noqa: S311 - not for secrets
