@@ -37,6 +37,7 @@ def test_page_shows_the_figures_of_the_manifest_and_of_the_learning_curve() -> N
         f"The largest probability is {FIGURES['max_probability']:.3f},",
         f"The selected weights have an accuracy of {percent(selected)} on the held-out sentences",
         f"The committed int8 model classifies {FIGURES['accuracy']['all']['correct']} of 872 sentences",
+        f"the dev set gives {percent(FIGURES['accuracy']['all']['correct'] / 872)}",
         f"took {curve[-1]['seconds'] / 60:.0f} minutes",
         f"{size / 1e6:.1f} MB",
         ", ".join(f"`{word}`" for word in NEGATIONS),
