@@ -129,3 +129,10 @@ def test_folder_without_a_classifier_is_an_error_of_one_line(tmp_path: Path) -> 
     result = run("-m", "trainer.export", str(tmp_path / "nothing"), "--out", str(tmp_path / "out"))
     assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_unfinished_training_is_not_exported(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").touch()
+    result = run("-m", "trainer.export", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert (result.returncode, result.stderr) == (1, f"cannot export {tmp_path}: its training is not finished\n")
+    assert not (tmp_path / "out").exists()

@@ -58,6 +58,19 @@ def train(folder, selection=encoded[:64]):
     fit.fit(model, encoded, selection, Path(folder), epochs=3, batch_size=32, rate=0.01, averaged=True)
     return Classifier.from_pretrained(folder)
 """
+# Prints the averaged bias of the classifier, computed by hand from its value after each step, and the saved one.
+AVERAGE = """
+step, biases = torch.optim.AdamW.step, []
+def record(optimizer, *arguments, **options):
+    step(optimizer, *arguments, **options)
+    biases.append(min((p for group in optimizer.param_groups for p in group["params"]), key=torch.numel).tolist())
+torch.optim.AdamW.step = record
+saved = train(sys.argv[1]).classifier.bias.tolist()
+average = biases[0]
+for bias in biases[1:]:
+    average = [0.8 * old + 0.2 * new for old, new in zip(average, bias)]
+print(json.dumps([average, saved, biases[-1]]))
+"""
 
 
 @needs_torch
@@ -76,6 +89,33 @@ print(fit.accuracy(train(sys.argv[1], inverted), inverted))
 
 
 @needs_torch
+def test_training_saves_the_exponential_moving_average_of_the_weights(tmp_path: Path) -> None:
+    """The last one, because from the second epoch on the model makes no error."""
+    average, saved, current = run_code(FIT + AVERAGE, str(tmp_path))
+    assert saved == pytest.approx(average, abs=1e-6)
+    assert saved != pytest.approx(current, abs=1e-5)
+
+
+@needs_torch
+def test_lower_layers_learn_more_slowly_and_only_matrices_decay() -> None:
+    code = """
+import json
+from transformers import DistilBertConfig, DistilBertForSequenceClassification as Classifier
+from trainer.fit import parameter_groups
+model = Classifier(DistilBertConfig(dim=32, hidden_dim=64, n_layers=2, n_heads=2))
+groups = parameter_groups(model, 1.0)
+settings = {parameter: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
+print(json.dumps({name: settings[parameter] for name, parameter in model.named_parameters()}))
+"""
+    settings = run_code(code)
+    assert settings["classifier.weight"] == [1, 0.01]
+    assert settings["classifier.bias"] == [1, 0]
+    assert settings["distilbert.transformer.layer.1.ffn.lin1.weight"] == pytest.approx([0.9, 0.01])
+    assert settings["distilbert.transformer.layer.0.ffn.lin1.bias"] == pytest.approx([0.81, 0])
+    assert settings["distilbert.embeddings.word_embeddings.weight"] == pytest.approx([0.729, 0.01])
+
+
+@needs_torch
 def test_interrupted_training_continues_with_the_same_result(tmp_path: Path) -> None:
     code = """
 expected = train(sys.argv[1] + "/whole").state_dict()
@@ -90,9 +130,16 @@ try:
     train(sys.argv[1] + "/interrupted")
 except KeyboardInterrupt:
     actual = train(sys.argv[1] + "/interrupted").state_dict()
-print(json.dumps([len(evaluations), max(float((actual[name] - expected[name]).abs().max()) for name in expected)]))
+try:
+    encoded = encoded[::-1]
+    train(sys.argv[1] + "/interrupted")
+except ValueError as error:
+    other = str(error)
+difference = max(float((actual[name] - expected[name]).abs().max()) for name in expected)
+print(json.dumps([len(evaluations), difference, other]))
 """
-    evaluations, difference = run_code(FIT + code, str(tmp_path))
+    evaluations, difference, other = run_code(FIT + code, str(tmp_path))
+    assert other == f"{tmp_path}/interrupted/state.pt is of another training: delete it"
     assert evaluations == 9  # 5, the interrupted one, and only the 3 that follow the checkpoint
     assert difference < 1e-6
     names = ("whole", "interrupted")
@@ -102,7 +149,25 @@ print(json.dumps([len(evaluations), max(float((actual[name] - expected[name]).ab
         "config.json",
         "curve.json",
         "model.safetensors",
+        "state.pt",
     ]
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (None, "[Errno 2] No such file or directory: '{path}'"),
+        (b"PK", "{path} is damaged, or not SST-2: File is not a zip file"),
+        (b"sentence", "{path} is not SST-2's train.tsv: the SHA-256 differs"),
+    ],
+)
+def test_training_reports_missing_or_other_data_in_one_line(content: bytes | None, error: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.zip"
+    if content is not None:
+        path.write_bytes(content)
+    result = run("-m", "trainer.train", "--train", str(path), "--out", str(tmp_path / "out"), python=TRAIN_PYTHON)
+    assert (result.returncode, result.stderr) == (1, error.format(path=path) + "\n")
 
 
 def test_phrases_of_the_selected_sentences_are_not_trained_on() -> None:

@@ -9,6 +9,8 @@ import matplotlib as mpl
 mpl.use("agg")
 from matplotlib import pyplot as plt
 
+from .command import run
+
 
 def draw(curve: list[dict[str, float]], path: Path) -> None:
     """Plots the training loss, and the accuracy on the sentences that select the weights, over the epochs."""
@@ -37,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -10,6 +10,7 @@ import hashlib
 import io
 import random
 import zipfile
+import zlib
 from typing import NamedTuple
 from urllib.request import urlopen
 
@@ -37,11 +38,14 @@ def read(split: str, source: str = SOURCE) -> list[Example]:
     else:
         with open(source, "rb") as file:
             content = file.read()
-    if content.startswith(b"PK"):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read(f"SST-2/{split}.tsv")
-    if content.startswith(b"\x1f\x8b"):
-        content = gzip.decompress(content)
+    try:
+        if content.startswith(b"PK"):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                content = archive.read(f"SST-2/{split}.tsv")
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+    except (EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{source} is damaged, or not SST-2: {error}") from error
     if hashlib.sha256(content).hexdigest() != DIGESTS[split]:
         raise ValueError(f"{source} is not SST-2's {split}.tsv: the SHA-256 differs")
     rows = csv.DictReader(io.StringIO(content.decode()), delimiter="\t", quoting=csv.QUOTE_NONE)

@@ -21,6 +21,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from finalproject.errors import StartupError
 from finalproject.model import FILES, SentimentModel, inputs
 
+from .fit import CHECKPOINT
 from .fuse import optimize_graph
 from .quantize import quantize
 
@@ -64,6 +65,8 @@ def strip_metadata(model: onnx.ModelProto) -> None:
 
 def export(name: str, out: Path, calibration: list[str] | None) -> None:
     """Writes the files to `out`: in int8 if there are calibration texts, otherwise in float32."""
+    if (Path(name) / CHECKPOINT).exists():
+        raise ValueError("its training is not finished")
     model = AutoModelForSequenceClassification.from_pretrained(name, attn_implementation="eager")
     transformers_tokenizer = AutoTokenizer.from_pretrained(name)
     tokenizer = transformers_tokenizer.backend_tokenizer
@@ -111,7 +114,7 @@ def main() -> None:
     try:
         calibration = arguments.calibration.read_text().splitlines() if arguments.calibration else None
         export(arguments.model, arguments.out, calibration)
-    except (OSError, StartupError) as error:
+    except (OSError, StartupError, ValueError) as error:
         sys.exit(f"cannot export {arguments.model}: {' '.join(str(error).split())}")
 
 

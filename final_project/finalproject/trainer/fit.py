@@ -1,5 +1,6 @@
 """The training loop, for the teacher and for the model."""
 
+import hashlib
 import json
 import math
 import random
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from .batches import Encoded, batches
 
 AVERAGE_STEPS, AVERAGE_DECAY = 10, 0.98  # of the exponential moving average of the weights
+CHECKPOINT = "state.pt"
 EVALUATIONS = 8
 LAYER_DECAY = 0.9
 SEED = 1  # of the new weights and of dropout
@@ -66,7 +68,11 @@ def fit(
     rate: float,
     averaged: bool,
 ) -> None:
-    """Saves the weights with the best accuracy on `selection`, and the learning curve. Continues from out/state.pt."""
+    """Saves the weights with the best accuracy on `selection`, and the learning curve.
+
+    Continues from the checkpoint in `out`, which the caller deletes when it has finished. Raises a ValueError if the
+    checkpoint is of another training.
+    """
     shuffle = random.Random(ORDER_SEED)  # noqa: S311 - not for secrets
     optimizer = torch.optim.AdamW(parameter_groups(model, rate), fused=True)
     steps = round(epochs * math.ceil(len(training) / batch_size))
@@ -79,9 +85,12 @@ def fit(
     losses: list[float] = []
     done, start = 0, time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "state.pt"
+    checkpoint = out / CHECKPOINT
+    settings = [steps, batch_size, rate, hashlib.sha256(repr(training).encode()).hexdigest()]
     if checkpoint.exists():
         state = torch.load(checkpoint)
+        if state["settings"] != settings:
+            raise ValueError(f"{checkpoint} is of another training: delete it")
         for name, part in parts.items():
             part.load_state_dict(state[name])
         torch.set_rng_state(state["random"])
@@ -112,8 +121,8 @@ def fit(
             curve.append(point)
             losses.clear()
             state = {name: part.state_dict() for name, part in parts.items()}
-            torch.save(state | {"random": torch.get_rng_state(), "curve": curve, "step": step}, out / "state.tmp")
+            state |= {"random": torch.get_rng_state(), "curve": curve, "step": step, "settings": settings}
+            torch.save(state, out / "state.tmp")
             (out / "state.tmp").rename(checkpoint)
             tqdm.write(json.dumps(point))
     (out / "curve.json").write_text(json.dumps(curve, indent=2) + "\n")
-    checkpoint.unlink()

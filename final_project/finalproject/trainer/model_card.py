@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from finalproject.model import SentimentModel
 
 from . import data
+from .command import run
 
 Figures = dict[str, Any]  # as in manifest.json, key "scores"
 NEGATIONS = ("not", "n't", "no", "never", "nothing", "none", "nobody", "nowhere", "neither", "nor", "without", "hardly")
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

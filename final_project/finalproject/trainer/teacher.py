@@ -5,7 +5,6 @@ After an interruption, the same command continues from the last checkpoint.
 """
 
 import argparse
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from transformers.utils import cached_file
 
 from . import data
 from .batches import encode, pad
-from .fit import BFLOAT16, SEED, differences, fit
+from .command import run
+from .fit import BFLOAT16, CHECKPOINT, SEED, differences, fit
 from .targets import LOGITS, augmented_sentences, write_logits
 
 NAME = "sentence-transformers/all-mpnet-base-v2"
@@ -50,9 +50,10 @@ def main() -> None:
     arguments = parser.parse_args()
     weights = Path(cached_file(arguments.model, "model.safetensors"))
     if sha256(weights.read_bytes()).hexdigest() != DIGEST:
-        sys.exit(f"{weights} is not {NAME}: the SHA-256 differs")
+        raise ValueError(f"{weights} is not {NAME}: the SHA-256 differs")
     examples = data.read("train", arguments.train)
     training, selected = data.split(examples)
+    texts = augmented_sentences(examples, training)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model).backend_tokenizer
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
@@ -64,11 +65,11 @@ def main() -> None:
     selection = [encoded[index] for index in selected]
     fit(model, subset, selection, arguments.out, epochs=1, batch_size=32, rate=3e-5, averaged=False)
     model = AutoModelForSequenceClassification.from_pretrained(arguments.out, dtype=torch.float32)
-    texts = augmented_sentences(examples, training)
     rows = [tokens for tokens, _ in encoded] + [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     result = logits(model, rows)
     write_logits(LOGITS, result[: len(examples)], result[len(examples) :], texts)
+    (arguments.out / CHECKPOINT).unlink()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

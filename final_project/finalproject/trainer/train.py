@@ -13,7 +13,8 @@ import torch
 
 from . import data, pretrained
 from .batches import encode
-from .fit import SEED, fit
+from .command import run
+from .fit import CHECKPOINT, SEED, fit
 from .targets import soft_targets
 
 
@@ -35,7 +36,8 @@ def main() -> None:
     random.Random(0).shuffle(sentences)  # noqa: S311 - not for secrets
     (arguments.out / "data.json").write_text(json.dumps({"source": data.SOURCE, "sha256": data.DIGESTS}))  # provenance
     (arguments.out / "calibration.txt").write_text("\n".join(sentences[:128]) + "\n")
+    (arguments.out / CHECKPOINT).unlink()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
