@@ -21,7 +21,7 @@ done
 projects=$(find ${targets:-tests lab_* final_project} -maxdepth 2 -name .venv -prune -o -name poetry.lock -exec dirname {} \; | sort -ru) # tests, which has the slow tests, is the first
 
 # The user's settings must not change the result. A git hook sets GIT_*, and the tests create repositories of their own.
-for variable in FORCE_COLOR PY_COLORS PYTEST_ADDOPTS $(git rev-parse --local-env-vars 2>/dev/null) ${!PYTHON@}; do unset "$variable"; done
+for variable in CDPATH FORCE_COLOR PY_COLORS PYTEST_ADDOPTS $(git rev-parse --local-env-vars 2>/dev/null) ${!PYTHON@}; do unset "$variable"; done
 export no_proxy=127.0.0.1,localhost${no_proxy:+,$no_proxy}${NO_PROXY:+,$NO_PROXY}
 export NO_PROXY=$no_proxy PYTHONUNBUFFERED=1 # each dot of pytest is visible at once
 

@@ -12,7 +12,7 @@ from test_readmes import EXECUTED_PAGES
 
 pytestmark = cluster.needs_docker
 MARKS = {True: cluster.needs_cluster, False: pytest.mark.docker}
-BLOCKS = {page: console_blocks(page, slow=True) for page in EXECUTED_PAGES}
+BLOCKS = {page: part for page in EXECUTED_PAGES if (part := console_blocks(page, slow=True))}
 PAGES = [pytest.param(page, part, marks=MARKS["kubectl" in str(part)], id=name(page)) for page, part in BLOCKS.items()]
 
 

@@ -69,7 +69,7 @@ def test_exit_status_and_summary_cover_the_named_projects(
 
 def test_settings_of_the_user_do_not_reach_the_tests(clone: Path, start: Start) -> None:
     stub(clone, lab="env")
-    names = ("PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "GIT_DIR", "GIT_COMMON_DIR", "GIT_INDEX_FILE")
+    names = ("CDPATH", "PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "GIT_DIR", "GIT_COMMON_DIR", "GIT_INDEX_FILE")
     script = start(clone / "test.sh", "lab_1", NO_PROXY="b.example", **dict.fromkeys(names, "/nowhere"))
     assert script.wait_for_exit() == 0
     assert "/nowhere" not in script.stdout

@@ -79,7 +79,7 @@ def main() -> None:
     if not set(names) <= EXPERIMENTS.keys():
         print(__doc__, file=sys.stderr)
         sys.exit(2)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the services are then stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the services are then stopped
     folder = HERE / "results" / ("" if "--commit" in sys.argv else "local")
     minutes = sum(len(EXPERIMENTS[name]) for name in names) * ROUNDS * (seconds(DURATION) + 3) / 60
     print(f"about {minutes:.0f} min; the results go to {folder}", flush=True)

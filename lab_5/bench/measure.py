@@ -110,7 +110,7 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # subprocess.run then stops k6
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # subprocess.run then stops k6
     try:
         main(sys.argv[1])
     except OSError as error:

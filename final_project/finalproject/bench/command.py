@@ -30,7 +30,7 @@ def run(name: str, measure: Callable[[argparse.Namespace], Result], description:
         parser.add_argument("texts", type=Path, help="dev.tsv of SST-2, or a file with one text per line")
     parser.add_argument("--commit", action="store_true", help="write results/ and not results/local/")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `finally` stops the servers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # `finally` stops the servers
     try:
         result = {"machine": machine(), "version": version(), "http": HTTP_PARSER} | measure(arguments)
     except KeyboardInterrupt:

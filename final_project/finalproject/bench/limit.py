@@ -15,6 +15,7 @@ import numpy as np
 
 from finalproject.cpus import available_cpus
 from finalproject.model import SentimentModel, inputs
+from trainer.command import run
 
 from .results import ratios, read_texts, setting, spread
 from .servers import PROJECT
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
