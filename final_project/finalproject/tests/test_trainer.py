@@ -163,6 +163,9 @@ print(json.dumps([len(evaluations), difference, other]))
     ],
 )
 def test_training_reports_missing_or_other_data_in_one_line(content: bytes | None, error: str, tmp_path: Path) -> None:
+    url = "http://127.0.0.1:9/train.zip"  # nothing listens on this port
+    with pytest.raises(OSError, match=f"cannot download {url}: .*refused"):
+        data.read("train", url)
     path = tmp_path / "train.zip"
     if content is not None:
         path.write_bytes(content)

@@ -11,6 +11,7 @@ import io
 import random
 import zipfile
 import zlib
+from http.client import HTTPException
 from typing import NamedTuple
 from urllib.request import urlopen
 
@@ -33,8 +34,11 @@ def read(split: str, source: str = SOURCE) -> list[Example]:
     Raises a ValueError if the SHA-256 of the .tsv file differs.
     """
     if source.startswith(("https://", "http://127.0.0.1:")):
-        with urlopen(source, timeout=60) as response:  # noqa: S310 - the scheme is checked
-            content: bytes = response.read()
+        try:
+            with urlopen(source, timeout=60) as response:  # noqa: S310 - the scheme is checked
+                content: bytes = response.read()
+        except (HTTPException, OSError) as error:
+            raise OSError(f"cannot download {source}: {error}") from error
     else:
         with open(source, "rb") as file:
             content = file.read()
