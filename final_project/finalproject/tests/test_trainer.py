@@ -4,12 +4,14 @@ import gzip
 import hashlib
 import json
 import os
+import signal
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import TRAIN_PYTHON, needs_torch, run, run_code
+from tests.conftest import ENVIRONMENT, PROJECT, TRAIN_PYTHON, needs_torch, run, run_code
 from trainer import data
 
 ROWS = b'sentence\tlabel\na joy \t1\nit \'s "not" good\t0\n'
@@ -171,6 +173,18 @@ def test_training_reports_missing_or_other_data_in_one_line(content: bytes | Non
         path.write_bytes(content)
     result = run("-m", "trainer.train", "--train", str(path), "--out", str(tmp_path / "out"), python=TRAIN_PYTHON)
     assert (result.returncode, result.stderr) == (1, error.format(path=path) + "\n")
+
+
+@needs_torch
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_training_stops_without_a_traceback_while_it_imports_torch(number: int, status: int) -> None:
+    command = [TRAIN_PYTHON, "-X", "importtime", "-m", "trainer.train"]
+    with subprocess.Popen(command, cwd=PROJECT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        next(line for line in process.stderr if "torch" in line)
+        process.send_signal(number)
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == status
 
 
 def test_phrases_of_the_selected_sentences_are_not_trained_on() -> None:
