@@ -30,7 +30,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     model = pretrained.load_model()
     targets = soft_targets(examples, training)
-    fit(model, targets, labelled, arguments.out, epochs=3, batch_size=64, rate=1.5e-4, averaged=True)
+    fit(model, targets, labelled, arguments.out, epochs=1.5, batch_size=64, rate=1.5e-4, averaged=True)
     pretrained.save_tokenizer(arguments.out)
     sentences = [example.text for example in examples if len(example.text) > 60]  # most examples are shorter phrases
     random.Random(0).shuffle(sentences)  # noqa: S311 - not for secrets
