@@ -131,8 +131,9 @@ def test_folder_without_a_classifier_is_an_error_of_one_line(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unfinished_training_is_not_exported(tmp_path: Path) -> None:
-    (tmp_path / "state.pt").touch()
+@pytest.mark.parametrize("file", ["state.pt", "state.tmp"])  # after a checkpoint, and before the first one
+def test_unfinished_training_is_not_exported(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).touch()
     result = run("-m", "trainer.export", str(tmp_path), "--out", str(tmp_path / "out"))
     assert (result.returncode, result.stderr) == (1, f"cannot export {tmp_path}: its training is not finished\n")
     assert not (tmp_path / "out").exists()

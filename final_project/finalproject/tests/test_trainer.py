@@ -54,10 +54,10 @@ from trainer import batches, fit, pretrained
 texts = [f"{word} film" + " of its kind" * (n % 5) for n in range(192) for word in ("dull", "fine")]
 encoded = batches.encode(pretrained.load_tokenizer(), texts, [0.1, 0.9] * 192)
 fit.AVERAGE_STEPS, fit.AVERAGE_DECAY = 1, 0.8  # for 36 steps
-def train(folder, selection=encoded[:64]):
+def train(folder, selection=encoded[:64], rate=0.01):
     torch.manual_seed(1)
     model = Classifier(DistilBertConfig(dim=32, hidden_dim=64, n_layers=2, n_heads=2))
-    fit.fit(model, encoded, selection, Path(folder), epochs=3, batch_size=32, rate=0.01, averaged=True)
+    fit.fit(model, encoded, selection, Path(folder), epochs=3, batch_size=32, rate=rate, averaged=True)
     return Classifier.from_pretrained(folder)
 """
 # Prints the averaged bias of the classifier, computed by hand from its value after each step, and the saved one.
@@ -137,16 +137,22 @@ try:
     train(sys.argv[1] + "/interrupted")
 except ValueError as error:
     other = str(error)
+try:
+    encoded = encoded[::-1]
+    train(sys.argv[1] + "/interrupted", rate=0.02)
+except ValueError as error:
+    other += "; " + str(error)
 difference = max(float((actual[name] - expected[name]).abs().max()) for name in expected)
 print(json.dumps([len(evaluations), difference, other]))
 """
     evaluations, difference, other = run_code(FIT + code, str(tmp_path))
-    assert other == f"{tmp_path}/interrupted/state.pt is of another training: delete it"
+    assert other == "; ".join([f"{tmp_path}/interrupted/state.pt is of another training: delete it"] * 2)
     assert evaluations == 9  # 5, the interrupted one, and only the 3 that follow the checkpoint
     assert difference < 1e-6
     names = ("whole", "interrupted")
     whole, interrupted = (json.loads((tmp_path / name / "curve.json").read_text()) for name in names)
     assert [point["loss"] for point in interrupted] == pytest.approx([point["loss"] for point in whole])
+    assert [point["seconds"] for point in interrupted] == sorted(point["seconds"] for point in interrupted)
     assert sorted(path.name for path in (tmp_path / "interrupted").iterdir()) == [
         "config.json",
         "curve.json",
@@ -161,6 +167,7 @@ print(json.dumps([len(evaluations), difference, other]))
     [
         (None, "[Errno 2] No such file or directory: '{path}'"),
         (b"PK", "{path} is damaged, or not SST-2: File is not a zip file"),
+        (b"\x1f\x8b" + bytes(8), "{path} is damaged, or not SST-2: Unknown compression method"),
         (b"sentence", "{path} is not SST-2's train.tsv: the SHA-256 differs"),
     ],
 )
@@ -185,6 +192,39 @@ def test_training_stops_without_a_traceback_while_it_imports_torch(number: int, 
         process.send_signal(number)
         assert "Traceback" not in process.stderr.read()
     assert process.returncode == status
+
+
+@needs_torch
+def test_training_selects_by_the_held_out_sentences_and_leaves_a_finished_folder(tmp_path: Path) -> None:
+    code = """
+import json, sys
+from trainer import batches, data, pretrained, train
+texts = [f"{word} film {n}" + " of its own and very special kind" * 2 for n in range(12) for word in ("dull", "fine")]
+examples = [data.Example(text, index % 2) for index, text in enumerate(texts)]
+encoded = batches.encode(pretrained.load_tokenizer(), texts, [index % 2 for index in range(24)])
+data.read = lambda *_: examples
+data.split = lambda examples: (list(range(16)), list(range(16, 24)))
+train.soft_targets = lambda examples, training: [encoded[index] for index in training]
+fit, calls = train.fit, []
+def record(model, training, selection, *arguments, **options):
+    calls.append([training == encoded[:16], selection == encoded[16:], options["epochs"]])
+    fit(model, training, selection, *arguments, **options)
+train.fit = record
+sys.argv = ["train", "--out", sys.argv[1]]
+train.main()
+print(json.dumps(calls))
+"""
+    assert run_code(code, str(tmp_path)) == [[True, True, 1.5]]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "calibration.txt",
+        "config.json",
+        "curve.json",
+        "data.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert len((tmp_path / "calibration.txt").read_text().splitlines()) == 24
 
 
 def test_phrases_of_the_selected_sentences_are_not_trained_on() -> None:

@@ -6,6 +6,6 @@ import sys
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any module imports ONNX Runtime, which reads it on import
 
-if sys.argv[0] == "-m":  # `python -m trainer.train` imports this package first; the import of PyTorch takes seconds
+if sys.argv[0] == "-m":  # `python -m trainer.train` imports this package first, then for some seconds PyTorch
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

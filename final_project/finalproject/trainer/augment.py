@@ -1,8 +1,8 @@
 """Data augmentation: makes new sentences of SST-2's training set. The teacher, not a person, labels them.
 
-In half of them, a phrase is replaced by another phrase with the same first word. Then each word of 4 letters or more is
-replaced, with probability 0.2, by one of the 8 words with the most similar embeddings. Source of the second step:
-Jiao et al., TinyBERT, 2020.
+With probability 0.5 a phrase, if there is one, is replaced by a phrase with the same first word. Then each word of 4
+letters or more is replaced, with probability 0.2, by one of the 8 words with the most similar embeddings. Source of the
+second step: Jiao et al., TinyBERT, 2020.
 """
 
 import random

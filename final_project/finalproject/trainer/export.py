@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from finalproject.errors import StartupError
 from finalproject.model import FILES, SentimentModel, inputs
 
-from .fit import CHECKPOINT
+from .fit import CHECKPOINT, UNFINISHED
 from .fuse import optimize_graph
 from .quantize import quantize
 
@@ -65,7 +65,7 @@ def strip_metadata(model: onnx.ModelProto) -> None:
 
 def export(name: str, out: Path, calibration: list[str] | None) -> None:
     """Writes the files to `out`: in int8 if there are calibration texts, otherwise in float32."""
-    if (Path(name) / CHECKPOINT).exists():
+    if any((Path(name) / file).exists() for file in (CHECKPOINT, UNFINISHED)):
         raise ValueError("its training is not finished")
     model = AutoModelForSequenceClassification.from_pretrained(name, attn_implementation="eager")
     transformers_tokenizer = AutoTokenizer.from_pretrained(name)

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from .batches import Encoded, batches
 
 AVERAGE_STEPS, AVERAGE_DECAY = 10, 0.98  # of the exponential moving average of the weights
-CHECKPOINT = "state.pt"
+CHECKPOINT, UNFINISHED = "state.pt", "state.tmp"
 EVALUATIONS = 8
 LAYER_DECAY = 0.9
 SEED = 1  # of the new weights and of dropout
@@ -89,13 +89,15 @@ def fit(
     settings = [steps, batch_size, rate, hashlib.sha256(repr(training).encode()).hexdigest()]
     if checkpoint.exists():
         state = torch.load(checkpoint)
-        if state["settings"] != settings:
+        if state.get("settings") != settings:
             raise ValueError(f"{checkpoint} is of another training: delete it")
         for name, part in parts.items():
             part.load_state_dict(state[name])
         torch.set_rng_state(state["random"])
         curve, done = state["curve"], state["step"]
         start -= curve[-1]["seconds"]
+    else:
+        (out / UNFINISHED).touch()  # fails at once if it cannot be written; trainer.export rejects the folder
     model.train()
     endless = chain.from_iterable(batches(training, model.config.pad_token_id, batch_size, shuffle) for _ in count())
     progress = tqdm(islice(endless, steps), total=steps, unit="batch", mininterval=5)
@@ -122,7 +124,7 @@ def fit(
             losses.clear()
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"random": torch.get_rng_state(), "curve": curve, "step": step, "settings": settings}
-            torch.save(state, out / "state.tmp")
-            (out / "state.tmp").rename(checkpoint)
+            torch.save(state, out / UNFINISHED)
+            (out / UNFINISHED).rename(checkpoint)
             tqdm.write(json.dumps(point))
     (out / "curve.json").write_text(json.dumps(curve, indent=2) + "\n")

@@ -1,6 +1,6 @@
-"""Fine-tunes the teacher, and writes its logits to teacher.npz: `python -m trainer.teacher`, 1 to 2 hours on 2 cores.
+"""Fine-tunes the teacher, and writes its logits to teacher.npz: `python -m trainer.teacher`, 1 to 3 hours on 2 cores.
 
-The teacher is all-mpnet-base-v2 (Song et al., MPNet, 2020), with 12 layers and 109 million parameters: 418 MB.
+The teacher is all-mpnet-base-v2 (Song et al., MPNet, 2020), with 12 layers and 109 million parameters: 438 MB.
 After an interruption, the same command continues from the last checkpoint.
 """
 

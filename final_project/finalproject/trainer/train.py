@@ -1,6 +1,6 @@
 """Distils the teacher into MiniLM: `python -m trainer.train` writes a folder that trainer.export reads.
 
-Without a path it downloads SST-2. Training takes 30 to 60 minutes on 2 cores. After an interruption, the same command
+Without a path it downloads SST-2. Training takes 25 to 60 minutes on 2 cores. After an interruption, the same command
 continues from the last checkpoint.
 """
 
