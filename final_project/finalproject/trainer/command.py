@@ -1,17 +1,16 @@
 """Exit statuses: 1 with one line for an expected failure, 130 for Ctrl-C, 143 for SIGTERM."""
 
-import signal
 import sys
 from collections.abc import Callable
 
 from finalproject.errors import StartupError
 
+from . import exit_on_signals
+
 
 def run(main: Callable[[], None]) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    exit_on_signals()
     try:
         main()
-    except KeyboardInterrupt:
-        sys.exit(130)
     except (OSError, StartupError, ValueError) as error:
         sys.exit(" ".join(str(error).split()))
