@@ -57,6 +57,7 @@ two_at_a_time() { # function name...: calls the function with each name, and pri
     until [ "$started" -gt "$index" ] && ! kill -0 "${processes[index]}" 2>/dev/null; do
       if [ "$started" -lt "${#names[@]}" ] && [ "$(jobs -rp | wc -l)" -lt 2 ]; then
         start "$logs/$1$started" "$1" "${names[started]}"
+        renice -n 10 "$process" >/dev/null 2>&1 || true # the slow tests send a load that must not wait for a processor
         processes[started]=$process started=$((started + 1))
       fi
       sleep 0.1

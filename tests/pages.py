@@ -34,7 +34,7 @@ curl() { [[ " $* " = *" --silent "* ]] || set -- --silent --show-error "$@"; com
 keep() { # mode command: runs it in the background, and prints its output until the service is up
   { kill "${!1}" && wait "${!1}"; } 2>/dev/null
   PORT=$KEPT_PORT bash -c "$2" >"$KEPT_OUTPUT$1" 2>&1 & eval "$1=$!"
-  until grep -q '^kept at' "$KEPT_OUTPUT$1"; do kill -0 "${!1}" || { cat "$KEPT_OUTPUT$1"; exit; }; sleep 0.1; done
+  until grep -qs '^kept at' "$KEPT_OUTPUT$1"; do kill -0 "${!1}" || { cat "$KEPT_OUTPUT$1"; exit; }; sleep 0.1; done
   cat "$KEPT_OUTPUT$1"
 }
 """
