@@ -89,23 +89,18 @@ def test_docker_mode_without_docker_and_missing_curl_are_errors(port: str, tmp_p
     assert re.fullmatch(r"curl is not installed: https://\S+\n", curl.stderr)
 
 
-@pytest.mark.parametrize(
-    ("script", "docker", "message"),
-    [(RUN, "exit 1", "Docker is not installed or not running"), (LAST, "exit 0", "minikube is not installed")],
-)
-def test_without_a_mode_it_runs_locally_where_a_program_is_missing(
-    script: Path, docker: str, message: str, port: str, tmp_path: Path, start: Start
-) -> None:
-    path = commands(tmp_path / "bin", "bash", "curl", "dirname", docker=docker, kubectl="")
-    run = start(script, PORT=port, PATH=path)
+@pytest.mark.parametrize("missing", ["Docker is not installed or not running", "minikube is not installed"])
+def test_without_a_mode_and_a_program_it_runs_locally(missing: str, port: str, tmp_path: Path, start: Start) -> None:
+    no_docker = missing.startswith("Docker")
+    path = commands(tmp_path / "bin", "bash", "curl", "dirname", docker=f"exit {int(no_docker)}", kubectl="")
+    run = start(RUN if no_docker else LAST, PORT=port, PATH=path)
     run.wait_for_exit()  # at the first step, for which this PATH lacks programs
-    assert run.stdout.startswith(f"{message}; continuing with ./run.sh local\n\n== build\n")
+    assert run.stdout.startswith(f"{missing}; continuing with ./run.sh local\n\n== build\n")
 
 
-@pytest.mark.parametrize(
-    ("moment", "number"), [("== start", signal.SIGINT), ("== wait", signal.SIGTERM), ("kept at ", signal.SIGINT)]
-)
-def test_interrupted_run_stops_the_service(moment: str, number: int, port: str, start: Start) -> None:
+@pytest.mark.parametrize("moment", ["== start", "== wait", "kept at "])
+def test_interrupted_run_stops_the_service(moment: str, port: str, start: Start) -> None:
+    number = signal.SIGTERM if moment == "== wait" else signal.SIGINT
     script = start(RUN, "local", "--keep", PORT=port)
     script.wait_for_output(moment)
     os.killpg(script.process.pid, number)
@@ -136,8 +131,7 @@ def test_closed_standard_output_does_not_prevent_the_clean_up(port: str, start: 
 def test_unexpected_response_is_a_failure(port: str, tmp_path: Path, start: Start) -> None:
     path = commands(tmp_path / "bin", curl="printf '{}\\n500'") + ":" + os.environ["PATH"]
     script = start(RUN, "local", PORT=port, PATH=path)
-    assert script.wait_for_exit() == 1
-    assert script.stderr == "expected status 200, not 500\n"
+    assert (script.wait_for_exit(), script.stderr) == (1, "expected status 200, not 500\n")
     assert "== clean up" in script.stdout
     assert not accepts_connections(port)
 
