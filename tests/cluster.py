@@ -132,7 +132,7 @@ def predict(url: str, body: bytes = BLOCK_GROUP) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def load(lab: Path, folder: Path, seconds: int = 60, **settings: object) -> Iterator[dict[str, int]]:
-    """Sends requests for that time, and until 12 s after the block. Then the result has the number of failures."""
+    """Sends requests for that time, and until 12 s after the block. The result counts failed and unsent requests."""
     summary, log, result = folder / "summary.json", folder / "k6.log", dict[str, int]()
     script, rate = ("../load.js", 40) if lab == FINAL else ("bench/load.js", 100)
     k6 = [str(Path(sys.executable).with_name("k6")), "run", "--no-usage-report", f"--summary-export={summary}", script]
@@ -153,6 +153,6 @@ def load(lab: Path, folder: Path, seconds: int = 60, **settings: object) -> Iter
         process.wait()
     print(log.read_text())
     metrics = json.loads(summary.read_text())["metrics"]
-    assert metrics.get("dropped_iterations", {"count": 0})["count"] == 0, "this machine is too slow for the load"
+    result["unsent"] = metrics.get("dropped_iterations", {"count": 0})["count"]  # service or machine are too slow
     result["failed"] = metrics.get("failed", metrics["http_req_failed"])["passes"]
-    assert metrics["http_reqs"]["count"] >= seconds * rate
+    assert metrics["http_reqs"]["count"] + result["unsent"] >= seconds * rate

@@ -112,7 +112,7 @@ def test_autoscaler_scales_out_under_load_and_back_in_and_loses_no_request(tmp_p
             start = time.monotonic()
             until(lambda: len(ready_pods()) > 2, "a third pod")
             out = time.monotonic() - start
-        assert result["failed"] == 0
+        assert result["failed"] == 0  # some may be unsent: 2 pods can be too slow until the third is ready
         start = time.monotonic()
 
         def two_pods() -> bool:
