@@ -153,6 +153,6 @@ def load(lab: Path, folder: Path, seconds: int = 60, **settings: object) -> Iter
         process.wait()
     print(log.read_text())
     metrics = json.loads(summary.read_text())["metrics"]
-    result["unsent"] = metrics.get("dropped_iterations", {"count": 0})["count"]  # service or machine are too slow
+    result["unsent"] = metrics.get("dropped_iterations", {"count": 0})["count"]  # the service or machine is too slow
     result["failed"] = metrics.get("failed", metrics["http_req_failed"])["passes"]
     assert metrics["http_reqs"]["count"] + result["unsent"] >= seconds * rate
